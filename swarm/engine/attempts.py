@@ -1,0 +1,159 @@
+"""Runs a node from its start to its end: attempts, what follows from an error, and the wait between two tries."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+
+import structlog
+
+from swarm.cancellation import Cancellation
+from swarm.engine.backlog import open_workspace
+from swarm.engine.closing import cancel_node, fail_node
+from swarm.engine.developer import develop
+from swarm.engine.errors import InternalError, UnknownStory
+from swarm.engine.running import running_nodes
+from swarm.engine.timesheet import Timesheet, progress_data
+from swarm.engine.work import Work
+from swarm.errors import Cancelled, SwarmError
+from swarm.events.record import recording
+from swarm.locks.claims import release_claims
+from swarm.locks.errors import DeadlockVictim
+from swarm.models import Activity, Event, Execution, Node, WrongStatus
+from swarm.stories.catalogue import read_catalogue
+from swarm.workspace.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_BASE_S = 1.0
+BACKOFF_CAP_S = 30.0
+
+
+def run_node(node_id: uuid.UUID) -> bool:
+    """Run one node to its end; False if it no longer waits for a developer, or its execution has none free."""
+    node = _take(node_id)
+    if node is None:
+        return False
+    log.info("node.started", execution=str(node.execution_id), node=str(node.pk), story=node.story_id)
+    with running_nodes.registered(node) as cancellation:
+        _run(node, cancellation)
+    log.info(
+        "node.ended", execution=str(node.execution_id), node=str(node.pk), status=node.status, error=node.error_code
+    )
+    return True
+
+
+def _take(node_id: uuid.UUID) -> Node | None:
+    """Take a pending node unless as many of its execution's developers work as may; the execution's row decides races."""
+    execution_id = Node.objects.values_list("execution_id", flat=True).get(pk=node_id)
+    with recording(execution_id) as record:
+        execution = record.execution
+        node = Node.objects.select_related("execution").get(pk=node_id)
+        is_free = execution.nodes.filter(status=Node.Status.RUNNING).count() < execution.developers
+        if node.status != Node.Status.PENDING or execution.cancel_requested_at or not is_free:
+            return None
+        if execution.status == Execution.Status.PENDING:
+            execution.start()
+        node.start()
+        record("swarm:node-started", node, **progress_data(node))
+    return node
+
+
+def _run(node: Node, cancellation: Cancellation) -> None:
+    timesheet = Timesheet(node)
+    deadline_s = time.monotonic() + node.execution.node_timeout_s
+    try:
+        _notice_early_cancel(node, cancellation)
+        while True:
+            error = _try_once(node, timesheet, cancellation, deadline_s)
+            if error is None:
+                return
+            if not _may_try_again(node, error):
+                with recording(node.execution_id) as record:
+                    timesheet.close()
+                    fail_node(record, node, error)
+                return
+            _prepare_next_try(node, timesheet, cancellation, error)
+    except Cancelled:
+        with recording(node.execution_id) as record:
+            timesheet.close()
+            cancel_node(record, node)
+    except WrongStatus as error:
+        # Somebody else has ended the node; what it holds was released with that.
+        log.warning("node.taken_away", node=str(node.pk), reason=error.message)
+
+
+def _notice_early_cancel(node: Node, cancellation: Cancellation) -> None:
+    """A cancel between taking the node and registering it found nobody to tell."""
+    node.execution.refresh_from_db(fields=["cancel_requested_at"])
+    if node.execution.cancel_requested_at:
+        cancellation.cancel("The execution was cancelled.")
+    cancellation.raise_if_cancelled()
+
+
+def _try_once(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float) -> SwarmError | None:
+    """Make one attempt; None when the story stands on the branch, otherwise why not."""
+    node.begin_attempt()
+    try:
+        develop(_prepare(node, timesheet, cancellation, deadline_s), _lessons(node))
+    except (Cancelled, WrongStatus):
+        raise
+    except SwarmError as error:
+        return error
+    except Exception as error:
+        # The top of a developer's thread: a defect ends this node and no other.
+        log.exception("node.crashed", execution=str(node.execution_id), node=str(node.pk))
+        return InternalError(f"Swarm failed with {type(error).__name__}; the server's log has the details. Report it.")
+    return None
+
+
+def _prepare(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float) -> Work:
+    execution = node.execution
+    repository = open_workspace()
+    head = repository.branch_head(execution.branch)
+    folder = node.story_path.rpartition("/")[0]
+    story = read_catalogue(repository.read_files(head, folder)).get(node.story_id)
+    if story is None:
+        raise UnknownStory(f"Story {node.story_id} is no longer in {node.story_path} on branch {execution.branch}.")
+    return Work(
+        node=node,
+        execution=execution,
+        story=story,
+        stories_folder=folder,
+        repository=repository,
+        snapshot=Snapshot(repository, head),
+        timesheet=timesheet,
+        cancellation=cancellation,
+        deadline_s=deadline_s,
+    )
+
+
+def _may_try_again(node: Node, error: SwarmError) -> bool:
+    if isinstance(error, DeadlockVictim):
+        with recording(node.execution_id):
+            node.allow_attempt()
+    return error.retryable and node.attempt < node.max_attempts
+
+
+def _prepare_next_try(node: Node, timesheet: Timesheet, cancellation: Cancellation, error: SwarmError) -> None:
+    """Roll the attempt back and wait: for the others of a deadlock to end, or as long as full jitter says.
+
+    Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    delay_s = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (node.attempt - 1)))  # noqa: S311
+    with recording(node.execution_id) as record:
+        release_claims(record, node)
+        record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
+    timesheet.enter(Activity.IDLE, f"attempt {node.attempt} failed ({error.code}); next try soon")
+    if isinstance(error, DeadlockVictim):
+        while Node.objects.active().filter(pk__in=error.others).exists():
+            cancellation.wait(0.5)
+    else:
+        cancellation.wait(delay_s)
+
+
+def _lessons(node: Node) -> list[str]:
+    """Why the earlier attempts since the last start failed, in their order."""
+    retries = Event.objects.filter(node=node, type="swarm:node-retrying").order_by("seq")
+    return [event.data["error"]["message"] for event in retries]

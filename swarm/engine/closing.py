@@ -1,0 +1,69 @@
+"""Ends nodes and, with the last of them, their execution; each within one transaction that also gives up the claims."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from django.utils.timezone import now
+
+from swarm.engine.timesheet import Timesheet, progress_data
+from swarm.errors import SwarmError
+from swarm.events.record import Recorder
+from swarm.locks.claims import release_claims
+from swarm.models import Execution, Node
+
+
+def complete_node(
+    record: Recorder, node: Node, timesheet: Timesheet, *, commit: str, files: list[str], summary: str
+) -> None:
+    """End a node whose story stands on the branch as `commit`, which is the branch's head now."""
+    timesheet.close()
+    node.complete(commit=commit, files=files, summary=summary)
+    Execution.objects.filter(pk=node.execution_id).update(head_commit=commit)
+    record("swarm:node-completed", node, **progress_data(node), commit=commit, summary=summary)
+    _leave(record, node)
+
+
+def fail_node(record: Recorder, node: Node, error: SwarmError) -> None:
+    """End a node that no attempt is left for, or whose error no attempt can mend."""
+    node.fail(error)
+    record("swarm:node-failed", node, **progress_data(node), error={"code": error.code, "message": error.message})
+    _leave(record, node)
+
+
+def cancel_node(record: Recorder, node: Node) -> None:
+    """End a node that was told to stop."""
+    node.cancel()
+    record("swarm:node-cancelled", node, **progress_data(node))
+    _leave(record, node)
+
+
+def _leave(record: Recorder, node: Node) -> None:
+    release_claims(record, node)
+    statuses = Counter(Node.objects.filter(execution=node.execution_id).values_list("status", flat=True))
+    record(
+        "swarm:progress",
+        completed=statuses[Node.Status.COMPLETED],
+        failed=statuses[Node.Status.FAILED],
+        cancelled=statuses[Node.Status.CANCELLED],
+        total=statuses.total(),
+    )
+    if not any(statuses[status] for status in Node.ACTIVE):
+        _close(record, statuses)
+
+
+def _close(record: Recorder, statuses: Counter[str]) -> None:
+    """End the execution; the row is locked by `record`, so exactly one node does this."""
+    status = outcome(statuses)
+    record.execution.finish(status, finished_at=now())
+    kind = "swarm:cancelled" if status == Execution.Status.CANCELLED else "swarm:completed"
+    record(kind, status=status)
+
+
+def outcome(statuses: Counter[str]) -> Execution.Status:
+    """How an execution ended whose nodes ended like this."""
+    if statuses[Node.Status.CANCELLED]:
+        return Execution.Status.CANCELLED
+    if not statuses[Node.Status.FAILED]:
+        return Execution.Status.COMPLETED
+    return Execution.Status.PARTIAL if statuses[Node.Status.COMPLETED] else Execution.Status.FAILED

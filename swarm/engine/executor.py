@@ -1,0 +1,63 @@
+"""Carries node ids to threads; whoever runs a node takes it from the database first, so carrying one twice is harmless."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections, connections
+
+log = structlog.get_logger(__name__)
+
+
+class ThreadExecutor:
+    """Runs nodes in a pool of up to SWARM_MAX_DEVELOPERS threads, which is made when the first node comes."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._futures: set[Future[None]] = set()
+
+    def submit(self, run: Callable[[uuid.UUID], None], node_id: uuid.UUID) -> None:
+        """Run `run(node_id)` in a thread of the pool."""
+        with self._mutex:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(settings.SWARM_MAX_DEVELOPERS, thread_name_prefix="swarm-developer")
+            future = self._pool.submit(_run, run, node_id)
+            self._futures.add(future)
+        future.add_done_callback(self._forget)
+
+    def drain(self) -> None:
+        """Wait until everything submitted, also meanwhile, has ended, and end the pool; the next submit makes another."""
+        while True:
+            with self._mutex:
+                futures = set(self._futures)
+            if not futures:
+                break
+            wait(futures)
+        with self._mutex:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def _forget(self, future: Future[None]) -> None:
+        with self._mutex:
+            self._futures.discard(future)
+
+
+def _run(run: Callable[[uuid.UUID], None], node_id: uuid.UUID) -> None:
+    """A pool thread outlives many nodes, so it closes its database connections around each."""
+    close_old_connections()
+    try:
+        run(node_id)
+    except Exception:
+        log.exception("executor.node_crashed", node=str(node_id))
+    finally:
+        connections.close_all()
+
+
+executor = ThreadExecutor()

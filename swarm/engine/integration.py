@@ -1,0 +1,148 @@
+"""Brings a finished story onto the execution's branch: checks, one commit, and the node's end, one story at a time."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+
+from swarm.engine.closing import complete_node
+from swarm.engine.errors import IntegrationConflict
+from swarm.engine.evidence import check
+from swarm.engine.work import Work
+from swarm.errors import SwarmError
+from swarm.events.record import recording
+from swarm.locks.claims import check_claims
+from swarm.models import Activity, CheckRun
+from swarm.stories.board import set_board_status
+from swarm.stories.writer import record_completion, set_status, tick_task
+from swarm.workspace.integration import advance_branch, build_commit
+
+BOARD = "sprint-status.yaml"
+
+
+class FinishRefused(SwarmError):
+    """A node wanted to finish a story that is not done; the message says what is missing."""
+
+    code = "not_finished"
+
+
+class ChecksFailed(SwarmError):
+    """A node wanted to finish a story while its checks fail."""
+
+    code = "checks_failed"
+
+
+def finish_story(work: Work, summary: str) -> str:
+    """Check the story, commit it to the execution's branch and end its node; return the commit.
+
+    Raises `FinishRefused` or `ChecksFailed`, for the model to mend, `LockLost` and `IntegrationConflict`.
+    """
+    _refuse_unfinished(work)
+    _require_passing(check(work, commit=work.snapshot.base))
+    with _one_at_a_time(work):
+        work.timesheet.enter(Activity.INTEGRATING)
+        while True:
+            head = work.repository.branch_head(work.execution.branch)
+            _meet_head(work, head)
+            commit = _build(work, head, summary)
+            if _land(work, head, commit, summary):
+                work.is_finished = True
+                return commit
+
+
+def _refuse_unfinished(work: Work) -> None:
+    if not work.snapshot.changes:
+        raise FinishRefused("Nothing has been changed yet; implement the story first.")
+    open_tasks = [str(task.number) for task in work.story.tasks if not task.done and task.number not in work.ticked]
+    if open_tasks:
+        raise FinishRefused(
+            f"Open tasks: {', '.join(open_tasks)}. Do them and tick each with complete_task, then finish again."
+        )
+
+
+def _require_passing(result: CheckRun | None) -> None:
+    if result is not None and not result.has_passed:
+        raise ChecksFailed(
+            f"`{result.command}` ended with exit status {result.exit_status}; mend the work and finish again.\n"
+            f"{result.output}"
+        )
+
+
+def _meet_head(work: Work, head: str) -> None:
+    """Move the snapshot to the branch's head; check again there if files that the node read have changed."""
+    if head == work.snapshot.base:
+        return
+    clashing = [path for path in work.snapshot.changes if work.snapshot.is_stale(path, head)]
+    if clashing:
+        raise IntegrationConflict(f"{', '.join(clashing)} changed on the branch although the node held the claim.")
+    if work.snapshot.advance(head):
+        _require_passing(check(work, commit=head))
+        work.timesheet.enter(Activity.INTEGRATING)
+
+
+def _build(work: Work, head: str, summary: str) -> str:
+    node, story = work.node, work.story
+    return build_commit(
+        work.repository,
+        parent=head,
+        changes={**work.snapshot.changes, **_story_files(work, head, summary)},
+        author=node.name,
+        message=f"{story.id} {story.title}\n\n{summary}",
+        trailers={
+            "Story": story.id,
+            "Execution": str(work.execution.pk),
+            "Node": str(node.pk),
+            "Attempt": str(node.attempt),
+        },
+    )
+
+
+def _story_files(work: Work, head: str, summary: str) -> dict[str, bytes | None]:
+    """The story file with its status, tasks and record, and the board: what only the server writes."""
+    story = work.story
+    text = work.repository.read_file(head, story.path) or b""
+    for number in sorted(work.ticked):
+        text = tick_task(text, number)
+    files = sorted(work.snapshot.changes)
+    text = record_completion(text, model=settings.SWARM_CHAT_MODEL, notes=summary, files=files)
+    written: dict[str, bytes | None] = {story.path: set_status(text, "review")}
+    board_path = f"{work.stories_folder}/{BOARD}"
+    board = work.repository.read_file(head, board_path)
+    if board is not None:
+        written[board_path] = set_board_status(board, story, "review")
+    return written
+
+
+def _land(work: Work, head: str, commit: str, summary: str) -> bool:
+    """Move the branch and end the node together; False if another process moved the branch first."""
+    with recording(work.execution.pk) as record:
+        check_claims(work.node, work.claims)
+        if not advance_branch(work.repository, work.execution.branch, expected=head, commit=commit):
+            return False
+        complete_node(
+            record, work.node, work.timesheet, commit=commit, files=sorted(work.snapshot.changes), summary=summary
+        )
+    return True
+
+
+_mutexes: defaultdict[uuid.UUID, threading.Lock] = defaultdict(threading.Lock)
+
+
+@contextmanager
+def _one_at_a_time(work: Work) -> Iterator[None]:
+    """Let one node of the execution integrate at a time; the wait is booked as waiting, not as work."""
+    mutex = _mutexes[work.execution.pk]
+    if not mutex.acquire(blocking=False):
+        work.timesheet.enter(Activity.WAITING_FOR_LOCK, "another story is being integrated")
+        while not mutex.acquire(timeout=0.2):
+            work.cancellation.raise_if_cancelled()
+            work.remaining_s()
+    try:
+        yield
+    finally:
+        mutex.release()

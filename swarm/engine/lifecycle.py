@@ -1,0 +1,192 @@
+"""Starts, cancels and retries executions: the one door for page, JSON API and command line."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+
+from swarm.engine.attempts import run_node
+from swarm.engine.backlog import open_workspace, read_backlog, require_model
+from swarm.engine.closing import cancel_node
+from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
+from swarm.engine.executor import executor
+from swarm.engine.running import running_nodes
+from swarm.events.record import recording
+from swarm.models import Execution, Node, WrongStatus
+from swarm.stories.catalogue import Catalogue, read_catalogue
+from swarm.stories.story import Story
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_MAX_ATTEMPTS = 3
+BRANCHES = "swarm"
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """What to run and how; None stands for the default. `node_timeout` is in seconds."""
+
+    stories: Sequence[str]
+    developers: int | None = None
+    max_attempts: int | None = None
+    on_conflict: str = Execution.OnConflict.WAIT
+    node_timeout: float | None = None
+    token_budget: int | None = None
+
+
+def start(request: StartRequest, *, user: AbstractBaseUser | None, idempotency_key: str | None = None) -> Execution:
+    """Start an execution and return it at once; its nodes run in the executor's threads.
+
+    The same key of the same user gives the same execution. Raises `UnknownStory`, `UnusableRequest`, `Misconfigured`
+    and the errors of the workspace; nothing is started then.
+    """
+    if idempotency_key and (earlier := _earlier(user, idempotency_key)):
+        return earlier
+    require_model()
+    _refuse_unusable(request)
+    backlog = read_backlog()
+    repository = open_workspace()
+    head = repository.head_commit()
+    committed = read_catalogue(repository.read_files(head, backlog.folder))
+    stories = _choose(request.stories, in_tree=backlog.catalogue, committed=committed)
+    execution = Execution(
+        created_by_id=user.pk if user else None,
+        idempotency_key=idempotency_key or None,
+        workspace=str(repository.root),
+        base_commit=head,
+        head_commit=head,
+        developers=min(request.developers or len(stories), settings.SWARM_MAX_DEVELOPERS),
+        max_attempts=request.max_attempts or DEFAULT_MAX_ATTEMPTS,
+        on_conflict=request.on_conflict,
+        node_timeout_s=request.node_timeout or settings.SWARM_NODE_TIMEOUT,
+        token_budget=request.token_budget,
+        warnings=backlog.warnings,
+    )
+    execution.branch = f"{BRANCHES}/{execution.pk}"
+    try:
+        with transaction.atomic():
+            execution.save(force_insert=True)
+            nodes = [_node(execution, number, story) for number, story in enumerate(stories, start=1)]
+            Node.objects.bulk_create(nodes)
+            with recording(execution.pk) as record:
+                record("swarm:started", stories=[story.id for story in stories], branch=execution.branch)
+            repository.create_branch(execution.branch, head)
+    except IntegrityError:
+        # The same key came twice at once, and the other was first.
+        if idempotency_key and (earlier := _earlier(user, idempotency_key)):
+            return earlier
+        raise
+    log.info("execution.started", execution=str(execution.pk), stories=len(stories))
+    dispatch(execution.pk)
+    return execution
+
+
+def cancel(execution_id: uuid.UUID) -> Execution:
+    """Tell an execution to stop; its waiting nodes end at once, the running ones as soon as they notice.
+
+    Raises `Execution.DoesNotExist`, and `WrongStatus` if it has ended; asking again is no error.
+    """
+    with recording(execution_id) as record:
+        record.execution.request_cancel()
+        for node in record.execution.nodes.filter(status=Node.Status.PENDING):
+            cancel_node(record, node)
+        running = list(record.execution.nodes.filter(status=Node.Status.RUNNING).values_list("pk", flat=True))
+    running_nodes.cancel(running, "The execution was cancelled.")
+    return Execution.objects.get(pk=execution_id)
+
+
+def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> Execution:
+    """Run nodes again, from the start: the failed ones, or those named of the failed and cancelled ones.
+
+    Raises `Execution.DoesNotExist`, `NothingToRetry`, and `WrongStatus` while the execution still runs.
+    """
+    with recording(execution_id) as record:
+        execution = record.execution
+        candidates = execution.nodes.failed() if nodes is None else execution.nodes.filter(pk__in=nodes)
+        chosen = list(candidates)
+        if not chosen or (nodes is not None and len(chosen) < len(set(nodes))):
+            raise NothingToRetry(
+                "No failed node is there to retry." if nodes is None else "Some nodes are not of this run."
+            )
+        execution.reopen()
+        for node in chosen:
+            node.retry(execution.max_attempts)
+        record("swarm:started", stories=[node.story_id for node in chosen], branch=execution.branch, retried=True)
+    dispatch(execution_id)
+    return execution
+
+
+def shut_down() -> None:
+    """Cancel the executions whose nodes run in this process, and wait until they have ended."""
+    for execution_id in running_nodes.executions():
+        with suppress(WrongStatus):  # One that ended by itself meanwhile.
+            cancel(execution_id)
+    executor.drain()
+
+
+def dispatch(execution_id: uuid.UUID) -> None:
+    """Hand every waiting node of an execution to the executor; those that find no free developer come back later."""
+    pending = Node.objects.filter(execution=execution_id, status=Node.Status.PENDING).order_by("number")
+    for node_id in list(pending.values_list("pk", flat=True)):
+        executor.submit(run_and_dispatch, node_id)
+
+
+def run_and_dispatch(node_id: uuid.UUID) -> None:
+    """Run a node and then hand on those that waited for its developer."""
+    if run_node(node_id):
+        dispatch(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
+
+
+def _earlier(user: AbstractBaseUser | None, key: str) -> Execution | None:
+    return Execution.objects.filter(created_by_id=user.pk if user else None, idempotency_key=key).first()
+
+
+def _refuse_unusable(request: StartRequest) -> None:
+    if not request.stories:
+        raise UnusableRequest("No story was named; name at least one.")
+    repeated = [story for story, count in Counter(request.stories).items() if count > 1]
+    if repeated:
+        raise UnusableRequest(f"Stories named more than once: {', '.join(repeated)}.")
+    if request.on_conflict not in Execution.OnConflict.values:
+        raise UnusableRequest(
+            f"on_conflict is {request.on_conflict!r}; use {' or '.join(Execution.OnConflict.values)}."
+        )
+    for name in ("developers", "max_attempts", "node_timeout", "token_budget"):
+        value = getattr(request, name)
+        if value is not None and not value > 0:
+            raise UnusableRequest(f"{name} is {value}; it must be greater than 0.")
+
+
+def _choose(ids: Sequence[str], *, in_tree: Catalogue, committed: Catalogue) -> list[Story]:
+    """The committed stories with these ids, in the order asked for; what is not committed cannot be run."""
+    unknown = [story for story in ids if in_tree.get(story) is None and committed.get(story) is None]
+    if unknown:
+        known = ", ".join(story.id for story in in_tree.stories[:20]) or "none"
+        raise UnknownStory(f"There is no story {', '.join(unknown)}. Known stories: {known}.")
+    uncommitted = [story for story in ids if committed.get(story) is None]
+    if uncommitted:
+        raise UnusableRequest(
+            f"Not committed yet: {', '.join(uncommitted)}. Developers work on what git has, so commit the story files first."
+        )
+    return [story for it in ids if (story := committed.get(it))]
+
+
+def _node(execution: Execution, number: int, story: Story) -> Node:
+    return Node(
+        execution=execution,
+        number=number,
+        story_id=story.id,
+        story_title=story.title,
+        story_path=story.path,
+        tasks_total=story.tasks_total,
+        tasks_done=story.tasks_done,
+        max_attempts=execution.max_attempts,
+    )

@@ -1,0 +1,190 @@
+"""What an execution and its nodes look like from outside: the contract's objects, for page, JSON API and terminal."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from swarm.engine.parallelism import NodeTime, Parallelism, measure
+from swarm.models import Activity, Execution, Node, Period
+
+
+class Usage(TypedDict):
+    """Answered calls and their tokens."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class StoryReference(TypedDict):
+    id: str
+    title: str
+    path: str
+
+
+class ErrorReport(TypedDict):
+    code: str
+    message: str
+    retryable: bool
+
+
+class NodeReport(TypedDict):
+    """The contract's Node; durations in seconds."""
+
+    id: uuid.UUID
+    name: str
+    story: StoryReference
+    status: str
+    activity: str
+    detail: str
+    progress: int
+    tasks_done: int
+    tasks_total: int
+    attempt: int
+    max_attempts: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration: float | None
+    work_time: float
+    lock_wait: float
+    budget_wait: float
+    files: list[str]
+    commit: str | None
+    summary: str
+    usage: Usage
+    error: ErrorReport | None
+
+
+class Progress(TypedDict):
+    completed: int
+    failed: int
+    cancelled: int
+    total: int
+
+
+class Options(TypedDict):
+    developers: int
+    max_attempts: int
+    on_conflict: str
+    node_timeout: float
+    token_budget: int | None
+
+
+class ExecutionReport(TypedDict):
+    """The contract's Execution; durations in seconds."""
+
+    id: uuid.UUID
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration: float | None
+    progress: Progress
+    options: Options
+    branch: str
+    base_commit: str
+    head_commit: str
+    usage: Usage
+    parallelism: Parallelism
+    warnings: list[str]
+    last_seq: int
+    nodes: list[NodeReport]
+
+
+def execution_report(execution: Execution) -> ExecutionReport:
+    """Describe an execution with its nodes, in two queries."""
+    nodes = list(execution.nodes.all())
+    seconds = Period.objects.filter(node__execution=execution).seconds_by_activity()
+    reports = [node_report(node, seconds) for node in nodes]
+    return ExecutionReport(
+        id=execution.pk,
+        status=execution.status,
+        created_at=execution.created_at,
+        started_at=execution.started_at,
+        finished_at=execution.finished_at,
+        duration=_seconds(execution.duration),
+        progress=_progress(nodes),
+        options=Options(
+            developers=execution.developers,
+            max_attempts=execution.max_attempts,
+            on_conflict=execution.on_conflict,
+            node_timeout=execution.node_timeout_s,
+            token_budget=execution.token_budget,
+        ),
+        branch=execution.branch,
+        base_commit=execution.base_commit,
+        head_commit=execution.head_commit,
+        usage=Usage(
+            calls=sum(node.calls for node in nodes),
+            prompt_tokens=sum(node.prompt_tokens for node in nodes),
+            completion_tokens=sum(node.completion_tokens for node in nodes),
+        ),
+        parallelism=parallelism(execution, nodes, seconds),
+        warnings=execution.warnings,
+        last_seq=execution.last_seq,
+        nodes=reports,
+    )
+
+
+def node_report(node: Node, seconds: Mapping[tuple[uuid.UUID, str], float]) -> NodeReport:
+    """Describe a node; `seconds` are those booked by node and activity."""
+    return NodeReport(
+        id=node.pk,
+        name=node.name,
+        story=StoryReference(id=node.story_id, title=node.story_title, path=node.story_path),
+        status=node.status,
+        activity=node.activity,
+        detail=node.detail,
+        progress=node.progress,
+        tasks_done=node.tasks_done,
+        tasks_total=node.tasks_total,
+        attempt=node.attempt,
+        max_attempts=node.max_attempts,
+        started_at=node.started_at,
+        finished_at=node.finished_at,
+        duration=_seconds(node.duration),
+        work_time=work_time(node, seconds),
+        lock_wait=seconds.get((node.pk, Activity.WAITING_FOR_LOCK), 0.0),
+        budget_wait=seconds.get((node.pk, Activity.WAITING_FOR_BUDGET), 0.0),
+        files=node.files,
+        commit=node.commit or None,
+        summary=node.summary,
+        usage=Usage(calls=node.calls, prompt_tokens=node.prompt_tokens, completion_tokens=node.completion_tokens),
+        error=ErrorReport(code=node.error_code, message=node.error_message, retryable=node.error_retryable)
+        if node.error_code
+        else None,
+    )
+
+
+def work_time(node: Node, seconds: Mapping[tuple[uuid.UUID, str], float]) -> float:
+    """Seconds that the node worked: everything booked that is not a wait."""
+    return sum(seconds.get((node.pk, activity), 0.0) for activity in Activity if activity not in Activity.waits())
+
+
+def parallelism(
+    execution: Execution, nodes: Sequence[Node], seconds: Mapping[tuple[uuid.UUID, str], float]
+) -> Parallelism:
+    """The NFR-1 verdict over the nodes that completed."""
+    times = [
+        NodeTime(node.started_at, node.finished_at, work_time(node, seconds))
+        for node in nodes
+        if node.status == Node.Status.COMPLETED and node.started_at and node.finished_at
+    ]
+    return measure(times, stories=len(nodes), developers=execution.developers, was_reopened=execution.was_reopened)
+
+
+def _progress(nodes: Sequence[Node]) -> Progress:
+    statuses = [node.status for node in nodes]
+    return Progress(
+        completed=statuses.count(Node.Status.COMPLETED),
+        failed=statuses.count(Node.Status.FAILED),
+        cancelled=statuses.count(Node.Status.CANCELLED),
+        total=len(nodes),
+    )
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()

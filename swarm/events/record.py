@@ -1,0 +1,55 @@
+"""Records what happened, numbered within its execution, and rings the doorbell once it is committed.
+
+Lock order everywhere: the execution's row first (taken here), then nodes, then file locks.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+
+from swarm.events.doorbell import doorbell
+from swarm.models import Event, Execution, Node
+
+
+class Recorder:
+    """Collects the events of one transaction; `execution` is the row as locked by it."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.events: list[Event] = []
+
+    def __call__(self, kind: str, node: Node | None = None, **data: Any) -> None:
+        """Add an event of type `kind` with JSON-able `data`."""
+        self.execution.last_seq += 1
+        self.events.append(
+            Event(execution=self.execution, seq=self.execution.last_seq, type=kind, node=node, data=data)
+        )
+
+
+@contextmanager
+def recording(execution_id: uuid.UUID) -> Iterator[Recorder]:
+    """Open a transaction in which the rows of one execution change and the events that tell of it are written.
+
+    Locks the execution's row, so numbers are committed in order and without gaps. Raises `Execution.DoesNotExist`.
+    """
+    with transaction.atomic():
+        recorder = Recorder(Execution.objects.select_for_update().get(pk=execution_id))
+        yield recorder
+        if not recorder.events:
+            return
+        Event.objects.bulk_create(recorder.events)
+        last_seq = recorder.execution.last_seq
+        Execution.objects.filter(pk=execution_id).update(last_seq=last_seq)
+        transaction.on_commit(lambda: doorbell.ring(execution_id))
+
+
+def record_outside_executions(kind: str, **data: Any) -> None:
+    """Record an event that belongs to no execution, such as a person's lock."""
+    with transaction.atomic():
+        event = Event.objects.create(type=kind, data=data)
+        transaction.on_commit(lambda: doorbell.ring(event.pk))

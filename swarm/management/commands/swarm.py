@@ -1,0 +1,213 @@
+"""The verbs of the JSON API for a terminal: execute, status, cancel, retry, list, locks and conflicts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.timezone import now
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from swarm.engine import lifecycle
+from swarm.engine.backlog import read_backlog
+from swarm.engine.executor import executor
+from swarm.engine.report import ExecutionReport, execution_report
+from swarm.errors import SwarmError
+from swarm.management.terminal import printable, table, to_json, verdict, watch
+from swarm.models import Conflict, Execution, FileLock, WrongStatus
+
+UNUSABLE = 2
+INTERRUPTED = 130
+
+
+class Command(BaseCommand):
+    help = "Runs stories and looks after executions."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        execute = self._verb(verbs, "execute", "run stories and show how it goes")
+        execute.add_argument("stories", nargs="*", metavar="STORY")
+        execute.add_argument("--all-ready", action="store_true", help="run every story that is ready for development")
+        execute.add_argument("--developers", type=int, help="nodes at work at once (default: one a story)")
+        execute.add_argument("--max-attempts", type=int)
+        execute.add_argument("--on-conflict", choices=Execution.OnConflict.values, default="wait")
+        execute.add_argument("--node-timeout", type=float, help="seconds")
+        execute.add_argument("--token-budget", type=int)
+        execute.add_argument("--idempotency-key", help="the same key gives the same execution")
+        execute.add_argument("--detach", action="store_true", help="run in the background and print the execution's id")
+        self._verb(verbs, "status", "show an execution").add_argument("execution", type=_execution_id)
+        self._verb(verbs, "cancel", "stop an execution").add_argument("execution", type=_execution_id)
+        retry = self._verb(verbs, "retry", "run failed nodes again")
+        retry.add_argument("execution", type=_execution_id)
+        retry.add_argument("nodes", nargs="*", metavar="NODE", type=_execution_id)
+        listing = self._verb(verbs, "list", "list executions, newest first")
+        listing.add_argument("--status", choices=Execution.Status.values)
+        listing.add_argument("--limit", type=int, default=50)
+        self._verb(verbs, "locks", "list the paths that are held")
+        self._verb(verbs, "conflicts", "list claims that were not granted at once").add_argument(
+            "--execution", type=_execution_id
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        verb: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['verb']}")
+        try:
+            verb(options)
+        except SwarmError as error:
+            raise CommandError(printable(error.message), returncode=UNUSABLE) from error
+        except Execution.DoesNotExist as error:
+            raise CommandError(f"There is no execution {options['execution']}.", returncode=UNUSABLE) from error
+
+    def _execute(self, options: dict[str, Any]) -> None:
+        if options["detach"]:
+            self._detach(options)
+            return
+        execution = lifecycle.start(
+            lifecycle.StartRequest(
+                stories=self._stories(options),
+                developers=options["developers"],
+                max_attempts=options["max_attempts"],
+                on_conflict=options["on_conflict"],
+                node_timeout=options["node_timeout"],
+                token_budget=options["token_budget"],
+            ),
+            user=None,
+            idempotency_key=options["idempotency_key"],
+        )
+        for warning in execution.warnings:
+            self.stderr.write(printable(warning))
+        self._see_through(execution.pk, options)
+
+    def _retry(self, options: dict[str, Any]) -> None:
+        execution = lifecycle.retry(options["execution"], options["nodes"] or None)
+        self._see_through(execution.pk, options)
+
+    def _status(self, options: dict[str, Any]) -> None:
+        self._show(execution_report(Execution.objects.get(pk=options["execution"])), options)
+
+    def _cancel(self, options: dict[str, Any]) -> None:
+        self._show(execution_report(lifecycle.cancel(options["execution"])), options)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        executions = Execution.objects.with_progress()
+        if options["status"]:
+            executions = executions.filter(status=options["status"])
+        rows = [
+            {
+                "id": it.pk, "status": it.status, "created_at": it.created_at,
+                "completed": it.completed_count, "failed": it.failed_count, "total": it.total_count,
+            }
+            for it in executions[: options["limit"]]
+        ]  # fmt: skip
+        self._show_rows(rows, options)
+
+    def _locks(self, options: dict[str, Any]) -> None:
+        held = FileLock.objects.held(now()).select_related("node", "user")
+        self._show_rows(
+            [
+                {"path": it.path, "holder": it.holder, "locked_at": it.locked_at, "expires_at": it.expires_at}
+                for it in held
+            ],
+            options,
+        )
+
+    def _conflicts(self, options: dict[str, Any]) -> None:
+        conflicts = Conflict.objects.select_related("node")
+        if options["execution"]:
+            conflicts = conflicts.filter(execution=options["execution"])
+        self._show_rows(
+            [
+                {
+                    "path": it.path, "wanted_by": str(it.node), "held_by": it.held_by, "asked_at": it.asked_at,
+                    "outcome": it.outcome, "waited": round(it.waited.total_seconds(), 3),
+                }
+                for it in conflicts[:500]
+            ],
+            options,
+        )  # fmt: skip
+
+    def _stories(self, options: dict[str, Any]) -> list[str]:
+        if not options["all_ready"]:
+            return list(options["stories"])
+        if options["stories"]:
+            raise CommandError("Name stories, or use --all-ready, not both.", returncode=UNUSABLE)
+        ready = [story.id for story in read_backlog().catalogue.ready()]
+        if not ready:
+            raise CommandError("No story is ready for development; name the stories to run.", returncode=UNUSABLE)
+        return ready
+
+    def _see_through(self, execution_id: uuid.UUID, options: dict[str, Any]) -> None:
+        """Watch an execution that runs in this process to its end and exit with what came of it."""
+        out = self.stderr if options["json"] else self.stdout
+        interrupted = False
+        try:
+            report = watch(execution_id, out._out)
+        except KeyboardInterrupt:
+            interrupted = True
+            with suppress(WrongStatus):  # It ended by itself meanwhile.
+                lifecycle.cancel(execution_id)
+            executor.drain()
+            report = execution_report(Execution.objects.get(pk=execution_id))
+        executor.drain()
+        self._show(report, options)
+        if interrupted:
+            sys.exit(INTERRUPTED)
+        if report["status"] != Execution.Status.COMPLETED:
+            sys.exit(1)
+
+    def _detach(self, options: dict[str, Any]) -> None:
+        """Start this very command again in a session of its own, and wait until its execution is recorded."""
+        key = options["idempotency_key"] or str(uuid.uuid4())
+        arguments = [argument for argument in sys.argv if argument != "--detach"]
+        with tempfile.TemporaryFile() as log:
+            child = subprocess.Popen(
+                [sys.executable, *arguments, "--idempotency-key", key],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+            while not (execution := Execution.objects.filter(created_by=None, idempotency_key=key).first()):
+                if child.poll() is not None:
+                    log.seek(0)
+                    raise CommandError(printable(log.read().decode(errors="replace").strip()), returncode=UNUSABLE)
+                time.sleep(0.1)
+        if options["json"]:
+            self.stdout.write(to_json(execution_report(execution)))
+        else:
+            self.stdout.write(f"{execution.pk} runs in the background (process {child.pid}).")
+
+    def _show(self, report: ExecutionReport, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(to_json(report))
+            return
+        console = Console(file=self.stdout._out)
+        console.print(table(report))
+        console.print(Text(verdict(report)))
+
+    def _show_rows(self, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(to_json({"items": rows}))
+        elif not rows:
+            self.stdout.write("None.")
+        else:
+            shown = Table(*(heading.replace("_", " ") for heading in rows[0]))
+            for row in rows:
+                shown.add_row(*(Text(printable(value)) for value in row.values()))
+            Console(file=self.stdout._out).print(shown)
+
+    @staticmethod
+    def _verb(verbs: Any, name: str, help_text: str) -> CommandParser:
+        parser: CommandParser = verbs.add_parser(name, help=help_text)
+        parser.add_argument("--json", action="store_true", help="print JSON only")
+        return parser
+
+
+def _execution_id(text: str) -> uuid.UUID:
+    """Read an id; argparse turns the ValueError into a message."""
+    return uuid.UUID(text)

@@ -1,0 +1,33 @@
+"""Serves HTTP and WebSockets with Daphne, in this process, until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from channels.routing import get_default_application
+from daphne.endpoints import build_endpoint_description_strings
+from daphne.server import Server
+from django.core.management import CommandError
+
+from swarm.engine.lifecycle import shut_down
+
+
+def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
+    """Serve on `host` and `port`; `on_ready` is called once connections are accepted. Returns after SIGINT or SIGTERM.
+
+    Executions of this process are cancelled then. Raises `CommandError` if the address cannot be used.
+    """
+    server = Server(
+        application=get_default_application(),
+        endpoints=build_endpoint_description_strings(host=host, port=port),
+        ready_callable=on_ready,
+        server_name="swarm",
+        application_close_timeout=2,
+    )
+    try:
+        server.run()
+    finally:
+        shut_down()
+    if not server.listening_addresses:
+        raise CommandError(f"{host}:{port} cannot be used; is another server running there? Choose another --port.")

@@ -1,0 +1,22 @@
+"""What is persisted. Status transitions live here, one guarded method each."""
+
+from swarm.models.errors import WrongStatus
+from swarm.models.event import Event
+from swarm.models.execution import Execution
+from swarm.models.lock import Conflict, FileLock
+from swarm.models.node import Activity, CheckRun, Node, Period, Turn
+from swarm.models.token import ApiToken
+
+__all__ = [
+    "Activity",
+    "ApiToken",
+    "CheckRun",
+    "Conflict",
+    "Event",
+    "Execution",
+    "FileLock",
+    "Node",
+    "Period",
+    "Turn",
+    "WrongStatus",
+]

@@ -1,0 +1,127 @@
+"""One run of the swarm over some stories."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Q, Sum
+from django.utils.timezone import now
+
+from swarm.models.errors import WrongStatus
+
+
+class ExecutionQuerySet(models.QuerySet["Execution"]):
+    def active(self) -> ExecutionQuerySet:
+        return self.filter(status__in=Execution.ACTIVE)
+
+    def with_progress(self) -> ExecutionQuerySet:
+        """Add the counts and sums that a list shows, in the same query."""
+        return self.annotate(
+            completed_count=Count("nodes", filter=Q(nodes__status="completed")),
+            failed_count=Count("nodes", filter=Q(nodes__status="failed")),
+            cancelled_count=Count("nodes", filter=Q(nodes__status="cancelled")),
+            total_count=Count("nodes"),
+            token_count=Sum("nodes__prompt_tokens", default=0) + Sum("nodes__completion_tokens", default=0),
+        )
+
+
+class Execution(models.Model):
+    """One run over some stories; its nodes do the work, its branch holds what they finished."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        PARTIAL = "partial"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    class OnConflict(models.TextChoices):
+        WAIT = "wait"
+        NOTIFY = "notify"
+
+    ACTIVE: ClassVar[frozenset[str]] = frozenset({Status.PENDING, Status.RUNNING})
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING, db_index=True)
+    created_at = models.DateTimeField(default=now, db_index=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  NULLs are distinct in the constraint
+
+    workspace = models.CharField(max_length=4096)
+    branch = models.CharField(max_length=100)
+    base_commit = models.CharField(max_length=40)
+    head_commit = models.CharField(max_length=40)
+
+    developers = models.PositiveIntegerField()
+    max_attempts = models.PositiveIntegerField()
+    on_conflict = models.CharField(max_length=8, choices=OnConflict)
+    node_timeout_s = models.FloatField()
+    token_budget = models.PositiveIntegerField(null=True)
+
+    was_reopened = models.BooleanField(default=False)
+    warnings = models.JSONField(default=list)
+    last_seq = models.PositiveBigIntegerField(default=0)
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        permissions = [("operate", "Can execute, cancel, retry and lock")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["created_by", "idempotency_key"], name="swarm_one_execution_per_idempotency_key"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Execution {self.short_id}"
+
+    @property
+    def short_id(self) -> str:
+        return str(self.pk)[:8]
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in self.ACTIVE
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the start to the end, or to now while it runs; None before the start."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or now()) - self.started_at
+
+    def start(self) -> None:
+        """Record that its first node started. Raises `WrongStatus` unless it is pending."""
+        self._move({self.Status.PENDING}, status=self.Status.RUNNING, started_at=now())
+
+    def request_cancel(self) -> bool:
+        """Record that it is to stop; False if that was recorded before. Raises `WrongStatus` once it has ended."""
+        if self.cancel_requested_at is not None and self.status in self.ACTIVE:
+            return False
+        self._move(self.ACTIVE, cancel_requested_at=now())
+        return True
+
+    def finish(self, status: Execution.Status, *, finished_at: datetime) -> None:
+        """Record how it ended. Raises `WrongStatus` unless it is active."""
+        self._move(self.ACTIVE, status=status, finished_at=finished_at)
+
+    def reopen(self) -> None:
+        """Run again after its end, for a retry. Raises `WrongStatus` while it is active."""
+        ended = set(self.Status.values) - self.ACTIVE
+        self._move(ended, status=self.Status.RUNNING, finished_at=None, cancel_requested_at=None, was_reopened=True)
+
+    def _move(self, allowed: frozenset[str] | set[str], **values: object) -> None:
+        if not Execution.objects.filter(pk=self.pk, status__in=allowed).update(**values):
+            self.refresh_from_db(fields=["status"])
+            raise WrongStatus(f"Execution {self.short_id} is {self.status}; it must be {' or '.join(sorted(allowed))}.")
+        for name, value in values.items():
+            setattr(self, name, value)

@@ -1,0 +1,256 @@
+"""One developer on one story, its turns, its checks and where its time went."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F, Sum
+from django.utils.timezone import now
+
+from swarm.errors import SwarmError
+from swarm.models.errors import WrongStatus
+from swarm.models.execution import Execution
+
+
+class Activity(models.TextChoices):
+    """What a node is busy with; every second of a running node is booked under one of these."""
+
+    IDLE = "idle"
+    THINKING = "thinking"
+    USING_TOOL = "using_tool"
+    WAITING_FOR_LOCK = "waiting_for_lock"
+    WAITING_FOR_BUDGET = "waiting_for_budget"
+    CHECKING = "checking"
+    INTEGRATING = "integrating"
+
+    @classmethod
+    def waits(cls) -> frozenset[Activity]:
+        """Activities that are not work."""
+        return frozenset({cls.IDLE, cls.WAITING_FOR_LOCK, cls.WAITING_FOR_BUDGET})
+
+
+class NodeQuerySet(models.QuerySet["Node"]):
+    def active(self) -> NodeQuerySet:
+        return self.filter(status__in=Node.ACTIVE)
+
+    def failed(self) -> NodeQuerySet:
+        return self.filter(status=Node.Status.FAILED)
+
+
+class Node(models.Model):
+    """One developer on one story in one execution."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    ACTIVE: ClassVar[frozenset[str]] = frozenset({Status.PENDING, Status.RUNNING})
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="nodes")
+    number = models.PositiveIntegerField()
+    story_id = models.CharField(max_length=200)
+    story_title = models.TextField()
+    story_path = models.CharField(max_length=4096)
+
+    status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
+    activity = models.CharField(max_length=24, choices=Activity, default=Activity.IDLE)
+    detail = models.TextField(blank=True)
+    tasks_done = models.PositiveIntegerField(default=0)
+    tasks_total = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveIntegerField(default=0, help_text="only ever grows, so that it fences late writers")
+    max_attempts = models.PositiveIntegerField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    files = models.JSONField(default=list)
+    commit = models.CharField(max_length=40, blank=True)
+    summary = models.TextField(blank=True)
+    calls = models.PositiveIntegerField(default=0)
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
+    completion_tokens = models.PositiveBigIntegerField(default=0)
+    error_code = models.CharField(max_length=64, blank=True, db_index=True)
+    error_message = models.TextField(blank=True)
+    error_retryable = models.BooleanField(default=False)
+
+    objects = NodeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["execution", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "number"], name="swarm_one_node_per_number"),
+            models.UniqueConstraint(fields=["execution", "story_id"], name="swarm_one_node_per_story"),
+        ]
+        indexes = [models.Index(fields=["status", "finished_at"], name="swarm_node_status")]
+
+    def __str__(self) -> str:
+        return f"{self.name} on story {self.story_id}"
+
+    @property
+    def name(self) -> str:
+        return f"developer-{self.number}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in self.ACTIVE
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From its start to its end, or to now while it runs; None before the start."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or now()) - self.started_at
+
+    @property
+    def progress(self) -> int:
+        """Percent: a tenth for starting, the rest by ticked tasks, all of it only once it is completed."""
+        if self.status == self.Status.COMPLETED:
+            return 100
+        if self.started_at is None:
+            return 0
+        return 10 + (80 * self.tasks_done // self.tasks_total if self.tasks_total else 0)
+
+    def start(self) -> None:
+        """Record that a developer took the story up. Raises `WrongStatus` unless it is pending."""
+        self._move({self.Status.PENDING}, status=self.Status.RUNNING, started_at=now(), finished_at=None)
+
+    def begin_attempt(self) -> None:
+        """Count one more try, with nothing done yet. Raises `WrongStatus` unless it is running."""
+        self._move(
+            {self.Status.RUNNING}, attempt=self.attempt + 1, tasks_done=0, files=[], error_code="", error_message=""
+        )
+
+    def show(self, activity: Activity, detail: str) -> None:
+        """Record what it is busy with. Raises `WrongStatus` unless it is running."""
+        self._move({self.Status.RUNNING}, activity=activity, detail=detail[:500])
+
+    def record_files(self, files: list[str]) -> None:
+        """Record the paths that it has changed so far. Raises `WrongStatus` unless it is running."""
+        self._move({self.Status.RUNNING}, files=files)
+
+    def record_tasks(self, done: int) -> None:
+        """Record how many of its tasks are ticked. Raises `WrongStatus` unless it is running."""
+        self._move({self.Status.RUNNING}, tasks_done=done)
+
+    def add_usage(self, *, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count one answered call and its tokens."""
+        Node.objects.filter(pk=self.pk).update(
+            calls=F("calls") + 1,
+            prompt_tokens=F("prompt_tokens") + prompt_tokens,
+            completion_tokens=F("completion_tokens") + completion_tokens,
+        )
+
+    def complete(self, *, commit: str, files: list[str], summary: str) -> None:
+        """Record that the story is done. Raises `WrongStatus` unless it is running."""
+        self._end({self.Status.RUNNING}, self.Status.COMPLETED, commit=commit, files=files, summary=summary)
+
+    def fail(self, error: SwarmError) -> None:
+        """Record that it ended in `error`. Raises `WrongStatus` unless it is pending or running."""
+        self._end(
+            self.ACTIVE, self.Status.FAILED,
+            error_code=error.code, error_message=error.message, error_retryable=error.retryable,
+        )  # fmt: skip
+
+    def cancel(self) -> None:
+        """Record that it was stopped. Raises `WrongStatus` unless it is pending or running."""
+        self._end(self.ACTIVE, self.Status.CANCELLED)
+
+    def allow_attempt(self) -> None:
+        """Grant one more attempt, for one lost through no fault of its own. Raises `WrongStatus` unless running."""
+        self._move({self.Status.RUNNING}, max_attempts=self.max_attempts + 1)
+
+    def retry(self, attempts: int) -> None:
+        """Queue it again for up to `attempts` more tries. Raises `WrongStatus` unless it failed or was cancelled."""
+        self._move(
+            {self.Status.FAILED, self.Status.CANCELLED}, status=self.Status.PENDING, activity=Activity.IDLE,
+            max_attempts=self.attempt + attempts, tasks_done=0, files=[], started_at=None, finished_at=None,
+            error_code="", error_message="", error_retryable=False,
+        )  # fmt: skip
+
+    def _end(self, allowed: set[str] | frozenset[str], status: Node.Status, **values: object) -> None:
+        self._move(allowed, status=status, activity=Activity.IDLE, detail="", finished_at=now(), **values)
+
+    def _move(self, allowed: set[str] | frozenset[str], **values: object) -> None:
+        if not Node.objects.filter(pk=self.pk, status__in=allowed).update(**values):
+            self.refresh_from_db(fields=["status"])
+            raise WrongStatus(f"{self.name} is {self.status}; it must be {' or '.join(sorted(allowed))}.")
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+class PeriodQuerySet(models.QuerySet["Period"]):
+    def seconds_by_activity(self) -> dict[tuple[uuid.UUID, str], float]:
+        """Seconds booked since each node's last start, by node and activity."""
+        current = self.filter(started_at__gte=F("node__started_at"))
+        rows = current.values_list("node_id", "activity").order_by().annotate(total=Sum("seconds"))
+        return {(node, activity): total for node, activity, total in rows}
+
+
+class Period(models.Model):
+    """A stretch of one node's time under one activity; a node's periods follow each other without gaps."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="periods")
+    attempt = models.PositiveIntegerField()
+    activity = models.CharField(max_length=24, choices=Activity)
+    detail = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    seconds = models.FloatField()
+
+    objects = PeriodQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.activity} {self.seconds:.3f} s"
+
+
+class Turn(models.Model):
+    """One chat call with the tool calls it led to."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="turns")
+    attempt = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    reply = models.JSONField()
+    results = models.JSONField(default=list)
+    prompt_tokens = models.PositiveIntegerField()
+    completion_tokens = models.PositiveIntegerField()
+    queued_s = models.FloatField()
+    upstream_s = models.FloatField()
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["node", "attempt", "number"], name="swarm_one_turn_per_number")]
+
+    def __str__(self) -> str:
+        return f"Turn {self.attempt}.{self.number}"
+
+
+class CheckRun(models.Model):
+    """One run of the check command on a node's work: the evidence that a story is done, or why it is not."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="check_runs")
+    attempt = models.PositiveIntegerField()
+    command = models.TextField()
+    exit_status = models.IntegerField()
+    seconds = models.FloatField()
+    output = models.TextField(blank=True)
+    on_commit = models.CharField(max_length=40)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"Check with exit status {self.exit_status}"
+
+    @property
+    def has_passed(self) -> bool:
+        return self.exit_status == 0

