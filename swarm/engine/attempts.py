@@ -7,13 +7,14 @@ import time
 import uuid
 
 import structlog
+from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
 from swarm.engine.backlog import open_workspace
-from swarm.engine.closing import cancel_node, fail_node
+from swarm.engine.closing import cancel_node, fail_node, put_back_node
 from swarm.engine.developer import develop
-from swarm.engine.errors import InternalError, UnknownStory
-from swarm.engine.running import running_nodes
+from swarm.engine.errors import InternalError, UnknownStory, WorkerStopped
+from swarm.engine.running import lease, running_nodes
 from swarm.engine.timesheet import Timesheet, progress_data
 from swarm.engine.work import Work
 from swarm.errors import Cancelled, SwarmError
@@ -21,7 +22,7 @@ from swarm.events.record import recording
 from swarm.locks.claims import release_claims
 from swarm.locks.errors import DeadlockVictim
 from swarm.models import Activity, Event, Execution, Node, WrongStatus
-from swarm.stories.catalogue import read_catalogue
+from swarm.stories.reader import read_story
 from swarm.workspace.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ def run_node(node_id: uuid.UUID) -> bool:
 
 
 def _take(node_id: uuid.UUID) -> Node | None:
-    """Take a pending node unless as many of its execution's developers work as may; the execution's row decides races."""
+    """Take a pending node if its execution has a developer free; the execution's row decides races."""
     execution_id = Node.objects.values_list("execution_id", flat=True).get(pk=node_id)
     with recording(execution_id) as record:
         execution = record.execution
@@ -55,7 +56,7 @@ def _take(node_id: uuid.UUID) -> Node | None:
             return None
         if execution.status == Execution.Status.PENDING:
             execution.start()
-        node.start()
+        node.start(lease_expires_at=now() + lease())
         record("swarm:node-started", node, **progress_data(node))
     return node
 
@@ -65,10 +66,7 @@ def _run(node: Node, cancellation: Cancellation) -> None:
     deadline_s = time.monotonic() + node.execution.node_timeout_s
     try:
         _notice_early_cancel(node, cancellation)
-        while True:
-            error = _try_once(node, timesheet, cancellation, deadline_s)
-            if error is None:
-                return
+        while error := _try_once(node, timesheet, cancellation, deadline_s):
             if not _may_try_again(node, error):
                 with recording(node.execution_id) as record:
                     timesheet.close()
@@ -76,12 +74,22 @@ def _run(node: Node, cancellation: Cancellation) -> None:
                 return
             _prepare_next_try(node, timesheet, cancellation, error)
     except Cancelled:
-        with recording(node.execution_id) as record:
-            timesheet.close()
-            cancel_node(record, node)
+        _stop(node, timesheet)
     except WrongStatus as error:
-        # Somebody else has ended the node; what it holds was released with that.
+        # Somebody else has ended the node or taken it up; what it held was released with that.
         log.warning("node.taken_away", node=str(node.pk), reason=error.message)
+
+
+def _stop(node: Node, timesheet: Timesheet) -> None:
+    """End a node that was cancelled; one that stops because its process does goes back into the queue."""
+    with recording(node.execution_id) as record:
+        timesheet.close()
+        if record.execution.cancel_requested_at:
+            cancel_node(record, node)
+        else:
+            put_back_node(
+                record, node, WorkerStopped("The process that ran this node was stopped; another takes it up.")
+            )
 
 
 def _notice_early_cancel(node: Node, cancellation: Cancellation) -> None:
@@ -93,8 +101,7 @@ def _notice_early_cancel(node: Node, cancellation: Cancellation) -> None:
 
 
 def _try_once(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float) -> SwarmError | None:
-    """Make one attempt; None when the story stands on the branch, otherwise why not."""
-    node.begin_attempt()
+    """Go through with the attempt that has begun; None when the story stands on the branch, otherwise why not."""
     try:
         develop(_prepare(node, timesheet, cancellation, deadline_s), _lessons(node))
     except (Cancelled, WrongStatus):
@@ -112,15 +119,13 @@ def _prepare(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadl
     execution = node.execution
     repository = open_workspace()
     head = repository.branch_head(execution.branch)
-    folder = node.story_path.rpartition("/")[0]
-    story = read_catalogue(repository.read_files(head, folder)).get(node.story_id)
+    story = read_story(repository.read_file(head, node.story_path) or b"", node.story_path, on_board=True)
     if story is None:
-        raise UnknownStory(f"Story {node.story_id} is no longer in {node.story_path} on branch {execution.branch}.")
+        raise UnknownStory(f"{node.story_path} is no longer a story on branch {execution.branch}.")
     return Work(
         node=node,
         execution=execution,
         story=story,
-        stories_folder=folder,
         repository=repository,
         snapshot=Snapshot(repository, head),
         timesheet=timesheet,
@@ -142,10 +147,11 @@ def _prepare_next_try(node: Node, timesheet: Timesheet, cancellation: Cancellati
     Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     delay_s = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (node.attempt - 1)))  # noqa: S311
+    timesheet.enter(Activity.IDLE, f"attempt {node.attempt} failed ({error.code}); the next one starts soon")
     with recording(node.execution_id) as record:
-        release_claims(record, node)
         record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
-    timesheet.enter(Activity.IDLE, f"attempt {node.attempt} failed ({error.code}); next try soon")
+        node.begin_attempt()
+        release_claims(record, node)
     if isinstance(error, DeadlockVictim):
         while Node.objects.active().filter(pk__in=error.others).exists():
             cancellation.wait(0.5)

@@ -35,11 +35,9 @@ def read_backlog() -> Backlog:
     repository = open_workspace()
     folder = find_stories_folder(repository.root, settings.SWARM_STORIES or None)
     catalogue = read_catalogue(scan_folder(repository.root, folder))
-    return Backlog(
-        folder=folder.relative_to(repository.root).as_posix(),
-        catalogue=catalogue,
-        warnings=_warnings(repository),
-    )
+    name = folder.relative_to(repository.root.resolve()).as_posix()
+    catalogue.raise_if_empty(name)
+    return Backlog(folder=name, catalogue=catalogue, warnings=_warnings(repository))
 
 
 def require_model() -> None:
@@ -56,6 +54,4 @@ def _warnings(repository: Repository) -> list[str]:
     if not uncommitted:
         return []
     shown = ", ".join(uncommitted[:5]) + (" …" if len(uncommitted) > 5 else "")
-    return [
-        f"Uncommitted changes are left alone and not seen by a run ({shown}): commit them first if the stories need them."
-    ]
+    return [f"Uncommitted changes are left alone and not seen by a run ({shown}): commit what the stories need."]

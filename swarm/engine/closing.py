@@ -38,6 +38,13 @@ def cancel_node(record: Recorder, node: Node) -> None:
     _leave(record, node)
 
 
+def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
+    """Queue a node again whose process stopped or died; nothing of the attempt is left."""
+    node.put_back()
+    release_claims(record, node)
+    record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
+
+
 def _leave(record: Recorder, node: Node) -> None:
     release_claims(record, node)
     statuses = Counter(Node.objects.filter(execution=node.execution_id).values_list("status", flat=True))

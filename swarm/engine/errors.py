@@ -47,14 +47,21 @@ class TokenBudgetExhausted(SwarmError):
     code = "budget_exhausted"
 
 
-class IntegrationConflict(SwarmError):
-    """The branch holds another version of a file that the node changed; claims should have made this impossible."""
-
-    code = "integration_conflict"
-    retryable = True
-
-
 class InternalError(SwarmError):
     """A defect of Swarm ended the node; the log holds the traceback."""
 
     code = "internal_error"
+
+
+class WorkerLost(SwarmError):
+    """The process that ran a node missed its heartbeats."""
+
+    code = "worker_lost"
+    retryable = True
+
+
+class WorkerStopped(SwarmError):
+    """The process that ran a node was told to stop."""
+
+    code = "worker_stopped"
+    retryable = True

@@ -16,8 +16,8 @@ from swarm.workspace.checks import run_checks
 CHECKOUTS = Path(tempfile.gettempdir()) / "swarm-checkouts"
 
 
-def check(work: Work, *, commit: str) -> CheckRun | None:
-    """Run the checks on `commit` with the node's changes; None if no check command is set.
+def check(work: Work) -> CheckRun | None:
+    """Run the checks on the node's snapshot and note if they pass; None if no check command is set.
 
     The command finds the story's id in the environment variable SWARM_STORY.
     """
@@ -26,7 +26,8 @@ def check(work: Work, *, commit: str) -> CheckRun | None:
         return None
     work.timesheet.enter(Activity.CHECKING, command)
     environment: Mapping[str, str] = {"SWARM_STORY": work.story.id}
-    with checked_out(work.repository, commit=commit, changes=work.snapshot.changes, root=CHECKOUTS) as directory:
+    commit, changes = work.snapshot.base, dict(work.snapshot.changes)
+    with checked_out(work.repository, commit=commit, changes=changes, root=CHECKOUTS) as directory:
         result = run_checks(
             command,
             directory,
@@ -34,7 +35,7 @@ def check(work: Work, *, commit: str) -> CheckRun | None:
             timeout_s=work.remaining_s(),
             cancellation=work.cancellation,
         )
-    return CheckRun.objects.create(
+    run = CheckRun.objects.create(
         node=work.node,
         attempt=work.node.attempt,
         command=command,
@@ -43,3 +44,6 @@ def check(work: Work, *, commit: str) -> CheckRun | None:
         output=result.output,
         on_commit=commit,
     )
+    if run.has_passed:
+        work.proven = commit, changes
+    return run

@@ -1,4 +1,4 @@
-"""Carries node ids to threads; whoever runs a node takes it from the database first, so carrying one twice is harmless."""
+"""Carries node ids to threads. Whoever runs a node takes it from the database first, so twice is harmless."""
 
 from __future__ import annotations
 
@@ -31,8 +31,14 @@ class ThreadExecutor:
             self._futures.add(future)
         future.add_done_callback(self._forget)
 
+    @property
+    def has_queue(self) -> bool:
+        """Whether nodes wait for a thread."""
+        with self._mutex:
+            return any(not future.running() and not future.done() for future in self._futures)
+
     def drain(self) -> None:
-        """Wait until everything submitted, also meanwhile, has ended, and end the pool; the next submit makes another."""
+        """Wait until all that was submitted, also meanwhile, has ended; the pool ends, a later submit makes another."""
         while True:
             with self._mutex:
                 futures = set(self._futures)

@@ -11,27 +11,26 @@ from contextlib import contextmanager
 from django.conf import settings
 
 from swarm.engine.closing import complete_node
-from swarm.engine.errors import IntegrationConflict
 from swarm.engine.evidence import check
 from swarm.engine.work import Work
-from swarm.errors import SwarmError
 from swarm.events.record import recording
 from swarm.locks.claims import check_claims
-from swarm.models import Activity, CheckRun
-from swarm.stories.board import set_board_status
+from swarm.models import Activity
+from swarm.stories.board import read_board, set_board_status
+from swarm.stories.catalogue import BOARD_NAMES
+from swarm.stories.story import StoryStatus
 from swarm.stories.writer import record_completion, set_status, tick_task
+from swarm.workspace.errors import Refused
 from swarm.workspace.integration import advance_branch, build_commit
 
-BOARD = "sprint-status.yaml"
 
-
-class FinishRefused(SwarmError):
+class FinishRefused(Refused):
     """A node wanted to finish a story that is not done; the message says what is missing."""
 
     code = "not_finished"
 
 
-class ChecksFailed(SwarmError):
+class ChecksFailed(Refused):
     """A node wanted to finish a story while its checks fail."""
 
     code = "checks_failed"
@@ -40,10 +39,10 @@ class ChecksFailed(SwarmError):
 def finish_story(work: Work, summary: str) -> str:
     """Check the story, commit it to the execution's branch and end its node; return the commit.
 
-    Raises `FinishRefused` or `ChecksFailed`, for the model to mend, `LockLost` and `IntegrationConflict`.
+    Raises `FinishRefused` or `ChecksFailed`, for the model to mend, `LockLost` and `LostUpdate`.
     """
     _refuse_unfinished(work)
-    _require_passing(check(work, commit=work.snapshot.base))
+    _require_proof(work)
     with _one_at_a_time(work):
         work.timesheet.enter(Activity.INTEGRATING)
         while True:
@@ -65,7 +64,11 @@ def _refuse_unfinished(work: Work) -> None:
         )
 
 
-def _require_passing(result: CheckRun | None) -> None:
+def _require_proof(work: Work) -> None:
+    """Run the checks, unless they have passed on these very files already."""
+    if work.proven == (work.snapshot.base, dict(work.snapshot.changes)):
+        return
+    result = check(work)
     if result is not None and not result.has_passed:
         raise ChecksFailed(
             f"`{result.command}` ended with exit status {result.exit_status}; mend the work and finish again.\n"
@@ -77,11 +80,8 @@ def _meet_head(work: Work, head: str) -> None:
     """Move the snapshot to the branch's head; check again there if files that the node read have changed."""
     if head == work.snapshot.base:
         return
-    clashing = [path for path in work.snapshot.changes if work.snapshot.is_stale(path, head)]
-    if clashing:
-        raise IntegrationConflict(f"{', '.join(clashing)} changed on the branch although the node held the claim.")
     if work.snapshot.advance(head):
-        _require_passing(check(work, commit=head))
+        _require_proof(work)
         work.timesheet.enter(Activity.INTEGRATING)
 
 
@@ -110,11 +110,13 @@ def _story_files(work: Work, head: str, summary: str) -> dict[str, bytes | None]
         text = tick_task(text, number)
     files = sorted(work.snapshot.changes)
     text = record_completion(text, model=settings.SWARM_CHAT_MODEL, notes=summary, files=files)
-    written: dict[str, bytes | None] = {story.path: set_status(text, "review")}
-    board_path = f"{work.stories_folder}/{BOARD}"
-    board = work.repository.read_file(head, board_path)
-    if board is not None:
-        written[board_path] = set_board_status(board, story, "review")
+    written: dict[str, bytes | None] = {story.path: set_status(text, StoryStatus.REVIEW)}
+    for name in BOARD_NAMES:
+        path = f"{work.execution.stories_folder}/{name}"
+        board = work.repository.read_file(head, path)
+        if board is not None and (entry := read_board(board).entry_for(story)):
+            written[path] = set_board_status(board, entry.key, StoryStatus.REVIEW)
+            break
     return written
 
 

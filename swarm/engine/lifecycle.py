@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from swarm.engine.attempts import run_node
@@ -20,7 +19,7 @@ from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
 from swarm.engine.executor import executor
 from swarm.engine.running import running_nodes
 from swarm.events.record import recording
-from swarm.models import Execution, Node, WrongStatus
+from swarm.models import Execution, Node
 from swarm.stories.catalogue import Catalogue, read_catalogue
 from swarm.stories.story import Story
 
@@ -42,7 +41,7 @@ class StartRequest:
     token_budget: int | None = None
 
 
-def start(request: StartRequest, *, user: AbstractBaseUser | None, idempotency_key: str | None = None) -> Execution:
+def start(request: StartRequest, *, user: User | None, idempotency_key: str | None = None) -> Execution:
     """Start an execution and return it at once; its nodes run in the executor's threads.
 
     The same key of the same user gives the same execution. Raises `UnknownStory`, `UnusableRequest`, `Misconfigured`
@@ -61,6 +60,7 @@ def start(request: StartRequest, *, user: AbstractBaseUser | None, idempotency_k
         created_by_id=user.pk if user else None,
         idempotency_key=idempotency_key or None,
         workspace=str(repository.root),
+        stories_folder=backlog.folder,
         base_commit=head,
         head_commit=head,
         developers=min(request.developers or len(stories), settings.SWARM_MAX_DEVELOPERS),
@@ -125,10 +125,8 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
 
 
 def shut_down() -> None:
-    """Cancel the executions whose nodes run in this process, and wait until they have ended."""
-    for execution_id in running_nodes.executions():
-        with suppress(WrongStatus):  # One that ended by itself meanwhile.
-            cancel(execution_id)
+    """Stop the nodes of this process, back into the queue, and wait until they have."""
+    running_nodes.cancel_all("The process is stopping.")
     executor.drain()
 
 
@@ -145,7 +143,7 @@ def run_and_dispatch(node_id: uuid.UUID) -> None:
         dispatch(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
 
 
-def _earlier(user: AbstractBaseUser | None, key: str) -> Execution | None:
+def _earlier(user: User | None, key: str) -> Execution | None:
     return Execution.objects.filter(created_by_id=user.pk if user else None, idempotency_key=key).first()
 
 
@@ -174,9 +172,14 @@ def _choose(ids: Sequence[str], *, in_tree: Catalogue, committed: Catalogue) -> 
     uncommitted = [story for story in ids if committed.get(story) is None]
     if uncommitted:
         raise UnusableRequest(
-            f"Not committed yet: {', '.join(uncommitted)}. Developers work on what git has, so commit the story files first."
+            f"Not committed yet: {', '.join(uncommitted)}. Developers work on what git has: commit the story files."
         )
-    return [story for it in ids if (story := committed.get(it))]
+    stories = [story for it in ids if (story := committed.get(it))]
+    if fileless := [story.id for story in stories if not story.has_own_file]:
+        raise UnusableRequest(
+            f"Planned only, without a file of their own: {', '.join(fileless)}. Write the story files."
+        )
+    return stories
 
 
 def _node(execution: Execution, number: int, story: Story) -> Node:

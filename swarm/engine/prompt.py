@@ -45,4 +45,4 @@ def first_messages(
     return [{"role": "system", "content": RULES}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
-NUDGE = "You called no tool, so nothing happened. Go on with the tools; when every task is done and the checks pass, call finish."
+NUDGE = "You called no tool, so nothing happened. Go on with the tools; when every task is done, call finish."

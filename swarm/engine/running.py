@@ -6,9 +6,12 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
+from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
 from swarm.locks.claims import renew_claims
@@ -16,7 +19,10 @@ from swarm.models import Node
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_S = 2.0
+
+def lease() -> timedelta:
+    """How long a node counts as running after its process was last heard of."""
+    return timedelta(seconds=settings.SWARM_NODE_LEASE)
 
 
 class RunningNodes:
@@ -25,7 +31,6 @@ class RunningNodes:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._cancellations: dict[uuid.UUID, Cancellation] = {}
-        self._executions: dict[uuid.UUID, uuid.UUID] = {}
         self._all_ended = threading.Event()
         self._all_ended.set()
 
@@ -35,7 +40,6 @@ class RunningNodes:
         cancellation = Cancellation()
         with self._mutex:
             self._cancellations[node.pk] = cancellation
-            self._executions[node.pk] = node.execution_id
             if self._all_ended.is_set():
                 self._all_ended.clear()
                 threading.Thread(target=self._beat, name="swarm-heartbeat", daemon=True).start()
@@ -43,14 +47,15 @@ class RunningNodes:
             yield cancellation
         finally:
             with self._mutex:
-                del self._cancellations[node.pk], self._executions[node.pk]
+                del self._cancellations[node.pk]
                 if not self._cancellations:
                     self._all_ended.set()
 
-    def executions(self) -> set[uuid.UUID]:
-        """The executions that have nodes running here."""
+    def cancel_all(self, reason: str) -> None:
+        """Stop all nodes that run here."""
         with self._mutex:
-            return set(self._executions.values())
+            here = list(self._cancellations)
+        self.cancel(here, reason)
 
     def cancel(self, node_ids: list[uuid.UUID], reason: str) -> None:
         """Stop those of the nodes that run here."""
@@ -60,13 +65,14 @@ class RunningNodes:
             cancellation.cancel(reason)
 
     def _beat(self) -> None:
-        """Renew claims and notice cancels that another process recorded, until no node is left."""
+        """Renew leases and notice cancels that another process recorded, until no node is left."""
         try:
-            while not self._all_ended.wait(HEARTBEAT_S):
+            while not self._all_ended.wait(settings.SWARM_NODE_LEASE / 3):
                 close_old_connections()
                 with self._mutex:
                     here = list(self._cancellations)
                 try:
+                    Node.objects.filter(pk__in=here).active().update(lease_expires_at=now() + lease())
                     renew_claims(here)
                     cancelled = Node.objects.filter(pk__in=here, execution__cancel_requested_at__isnull=False)
                     self.cancel(list(cancelled.values_list("pk", flat=True)), "The execution was cancelled.")

@@ -1,7 +1,7 @@
 """The function tools of a developer node: a class each, its fields the arguments, its docstring what the model is told.
 
 An answer that starts with "Error:" names a code and says what to do; it never ends the node. Errors that the model
-cannot mend (a deadlock, a cancel, the deadline) are raised through.
+cannot mend (a deadlock, a cancel, the deadline) are raised through: all but `Refused` and `PathHeld`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from swarm.engine.errors import NodeTimedOut
 from swarm.engine.evidence import check
 from swarm.engine.integration import finish_story
-from swarm.engine.work import Work
-from swarm.errors import Cancelled, SwarmError
-from swarm.locks.errors import DeadlockVictim, LockTimedOut, PathHeld
+from swarm.engine.work import FileChanged, Work
+from swarm.locks.errors import PathHeld
 from swarm.models import Activity
-
-ENDS_THE_ATTEMPT = (Cancelled, DeadlockVictim, LockTimedOut, NodeTimedOut)
+from swarm.workspace.errors import Refused
 
 FilePath = Annotated[str, Field(description="path relative to the workspace, with / between folders")]
 Glob = Annotated[str, Field(description="only paths that match, such as src/**/*.py; empty for all")]
@@ -73,7 +70,7 @@ class WriteFile(Tool):
     content: str = Field(description="the file's whole new content")
 
     def run(self, work: Work) -> str:
-        path = work.claim(self.path)
+        path = _claim_unchanged(work, self.path)
         work.snapshot.write(path, self.content)
         return _written(work, path)
 
@@ -86,9 +83,14 @@ class EditFile(Tool):
     new_text: str = Field(description="what stands there afterwards")
 
     def run(self, work: Work) -> str:
-        path = work.claim(self.path)
-        work.snapshot.edit(path, self.old_text, self.new_text)
-        return _written(work, path)
+        claimed = work.claim(self.path)
+        try:
+            work.snapshot.edit(claimed.path, self.old_text, self.new_text)
+        except Refused as error:
+            if not claimed.news:
+                raise
+            raise FileChanged(f"{claimed.news}\nYour edit does not fit any more: {error.message}") from error
+        return "\n".join(filter(None, [_written(work, claimed.path), claimed.news]))
 
 
 class DeleteFile(Tool):
@@ -97,7 +99,7 @@ class DeleteFile(Tool):
     path: FilePath
 
     def run(self, work: Work) -> str:
-        path = work.claim(self.path)
+        path = _claim_unchanged(work, self.path)
         work.snapshot.delete(path)
         return _written(work, path)
 
@@ -108,7 +110,7 @@ class RunChecks(Tool):
     activity = Activity.CHECKING
 
     def run(self, work: Work) -> str:
-        result = check(work, commit=work.snapshot.base)
+        result = check(work)
         if result is None:
             return "No check command is set, so there is nothing to run."
         return f"The checks {'passed' if result.has_passed else 'failed'}.\n{result.output}"
@@ -169,12 +171,10 @@ def call_tool(work: Work, name: str, arguments: dict[str, Any]) -> str:
     work.timesheet.enter(tool.activity, f"{name} {arguments.get('path', '')}".strip())
     try:
         return call.run(work)
-    except ENDS_THE_ATTEMPT:
-        raise
     except PathHeld as error:
         work.awaited.add(error.path)
         return f"Error: {error.code}. {error.message} Go on with something else; you are told when it is free."
-    except SwarmError as error:
+    except Refused as error:
         return f"Error: {error.code}. {error.message}"
 
 
@@ -195,6 +195,14 @@ def _parameters(tool: type[Tool]) -> dict[str, Any]:
 
 def _describe(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, it['loc'])) or 'arguments'}: {it['msg']}" for it in error.errors()) + "."
+
+
+def _claim_unchanged(work: Work, path: str) -> str:
+    """Claim a path that is about to be overwritten whole; what others wrote there must be read first."""
+    claimed = work.claim(path)
+    if claimed.news:
+        raise FileChanged(f"{claimed.news}\nNothing was written. You hold the path now: take this in and write again.")
+    return claimed.path
 
 
 def _written(work: Work, path: str) -> str:

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from dataclasses import dataclass, field
 
 from swarm.cancellation import Cancellation
 from swarm.engine.errors import NodeTimedOut
 from swarm.engine.timesheet import Timesheet
-from swarm.errors import SwarmError
 from swarm.locks.claims import claim_path
 from swarm.models import Activity, Execution, Node
 from swarm.stories.story import Story
+from swarm.workspace.errors import Refused
 from swarm.workspace.paths import lock_key, normalise
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
 
 
-class FileChanged(SwarmError):
+class FileChanged(Refused):
     """A path was changed on the branch after the node's snapshot was taken; the snapshot has the new version now."""
 
     code = "file_changed"
 
 
-class ReservedPath(SwarmError):
+class ReservedPath(Refused):
     """A node wanted to write a file that only the server writes."""
 
     code = "reserved_path"
 
 
+NEWS_LIMIT = 8000
+"""How many characters of another story's change a model is shown."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A path that the node may write, normalised, and what others changed in it since the node's snapshot, in words."""
+
+    path: str
+    news: str = ""
+
+
 @dataclass
 class Work:
-    """One attempt at one story. `deadline_s` is on the monotonic clock; `claims` maps paths to fencing tokens."""
+    """One attempt at one story. `deadline_s` is on the monotonic clock; `claims` maps paths to fencing tokens,
+    `proven` is the commit and the changes on it that last passed the checks.
+    """
 
     node: Node
     execution: Execution
     story: Story
-    stories_folder: str
     repository: Repository
     snapshot: Snapshot
     timesheet: Timesheet
@@ -45,6 +59,7 @@ class Work:
     claims: dict[str, int] = field(default_factory=dict)
     ticked: set[int] = field(default_factory=set)
     awaited: set[str] = field(default_factory=set)
+    proven: tuple[str, dict[str, bytes | None]] | None = None
     is_finished: bool = False
 
     def count_done(self) -> int:
@@ -61,17 +76,16 @@ class Work:
             )
         return remaining_s
 
-    def claim(self, path: str) -> str:
-        """Claim `path` before its first write and return it normalised, with the snapshot showing its newest version.
+    def claim(self, path: str) -> Claimed:
+        """Claim `path` before its first write, and let the snapshot show its newest version.
 
-        Raises `FileChanged` when that version is newer than what the node may have read, `ReservedPath`, and all that
-        `claim_path` raises.
+        Raises `ReservedPath`, `Refused` for a path that cannot be written, and all that `claim_path` raises.
         """
         path = normalise(path)
-        if lock_key(path).startswith(lock_key(self.stories_folder) + "/"):
+        if lock_key(path).startswith(lock_key(self.execution.stories_folder) + "/"):
             raise ReservedPath(f"{path} is a story file; the server updates those, so leave it as it is.")
         if path in self.claims:
-            return path
+            return Claimed(path)
         claim = claim_path(
             self.node,
             path,
@@ -83,16 +97,21 @@ class Work:
         self.timesheet.enter(Activity.USING_TOOL, path)
         self.claims[path] = claim.token
         self.awaited.discard(path)
-        self._take_newest(path)
-        return path
+        return Claimed(path, self._take_newest(path))
 
-    def _take_newest(self, path: str) -> None:
+    def _take_newest(self, path: str) -> str:
+        """Move the snapshot to the branch's head if `path` changed there; say what changed, or nothing."""
         head = self.repository.branch_head(self.execution.branch)
         if not self.snapshot.is_stale(path, head):
-            return
+            return ""
+        before = self.repository.read_file(self.snapshot.base, path) or b""
         others = self.snapshot.advance(head) - {path}
-        also = f" Also changed since you read them: {', '.join(sorted(others))}." if others else ""
-        raise FileChanged(
-            f"{path} was changed by another story after your snapshot was taken. Nothing was written; you hold the path "
-            f"now and see the new version: read it again and repeat your change on it.{also}"
-        )
+        after = self.repository.read_file(head, path) or b""
+        news = f"Another story changed {path} meanwhile:\n{_difference(before, after)}"
+        return news + (f"\nAlso changed since you read them: {', '.join(sorted(others))}." if others else "")
+
+
+def _difference(before: bytes, after: bytes) -> str:
+    old, new = (text.decode(errors="replace").splitlines() for text in (before, after))
+    shown = "\n".join(list(difflib.unified_diff(old, new, lineterm=""))[2:])
+    return shown if len(shown) <= NEWS_LIMIT else f"{shown[:NEWS_LIMIT]}\n[cut; read the file for the rest]"

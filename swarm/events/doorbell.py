@@ -64,6 +64,7 @@ class Doorbell:
 
     async def _send(self, subjects: set[uuid.UUID | int]) -> None:
         layer = get_channel_layer()
+        assert layer is not None, "CHANNEL_LAYERS names none"
         for subject in subjects:
             message = {"type": "swarm.news", "subject": str(subject) if isinstance(subject, uuid.UUID) else subject}
             try:

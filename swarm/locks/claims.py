@@ -81,7 +81,7 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
     lost = sorted(path for path, token in claims.items() if found.get(lock_key(path)) != token)
     if lost:
         raise LockLost(
-            f"The claim on {', '.join(lost)} expired or was broken before the commit, so the work was dropped; retry it."
+            f"The claim on {', '.join(lost)} expired or was broken before the commit; the work was dropped, retry it."
         )
 
 
@@ -200,12 +200,15 @@ def _wait_for_graph() -> dict[uuid.UUID, set[uuid.UUID]]:
 
 def _choose_victim(circle: list[uuid.UUID]) -> uuid.UUID:
     """The node that lost the fewest deadlocks so far; among equals the one with the youngest claim."""
-    nodes = Node.objects.filter(pk__in=circle).annotate(
+    rows = Node.objects.filter(pk__in=circle).annotate(
         losses=Count("conflicts", filter=Q(conflicts__outcome=Conflict.Outcome.DEADLOCK), distinct=True),
         youngest=Max("locks__locked_at"),
     )
-    never = now() - timedelta(days=36500)
-    return min(nodes, key=lambda node: (node.losses, -(node.youngest or never).timestamp(), node.number)).pk
+    ranked = sorted(
+        (losses, -youngest.timestamp() if youngest else 0.0, number, pk)
+        for losses, youngest, number, pk in rows.values_list("losses", "youngest", "number", "pk")
+    )
+    return ranked[0][-1]
 
 
 def _wait(node: Node, conflict: Conflict, *, timeout_s: float, cancellation: Cancellation) -> Claim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.timezone import now
 
@@ -15,8 +15,8 @@ from swarm.models import FileLock
 from swarm.workspace.paths import lock_key, normalise
 
 
-def lock_path(user: AbstractBaseUser, path: str, *, reason: str, ttl_s: float) -> FileLock:
-    """Hold `path` for `ttl_s` seconds, or extend the hold. Raises `PathHeld`, or `PathOutsideWorkspace` for a bad path."""
+def lock_path(user: User, path: str, *, reason: str, ttl_s: float) -> FileLock:
+    """Hold `path` for `ttl_s` seconds, or extend the hold. Raises `PathHeld` or `PathOutsideWorkspace`."""
     path = normalise(path)
     FileLock.objects.get_or_create(key=lock_key(path), defaults={"path": path})
     with transaction.atomic():
@@ -34,7 +34,7 @@ def lock_path(user: AbstractBaseUser, path: str, *, reason: str, ttl_s: float) -
     return lock
 
 
-def unlock_path(user: AbstractBaseUser, path: str) -> None:
+def unlock_path(user: User, path: str) -> None:
     """Give a held path up. Raises `NotTheHolder` if it is free or somebody else's."""
     path = normalise(path)
     with transaction.atomic():

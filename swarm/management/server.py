@@ -11,12 +11,13 @@ from daphne.server import Server
 from django.core.management import CommandError
 
 from swarm.engine.lifecycle import shut_down
+from swarm.engine.recovery import Recovery
 
 
 def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
     """Serve on `host` and `port`; `on_ready` is called once connections are accepted. Returns after SIGINT or SIGTERM.
 
-    Executions of this process are cancelled then. Raises `CommandError` if the address cannot be used.
+    Its nodes go back into the queue then, for the next server. Raises `CommandError` if the address cannot be used.
     """
     server = Server(
         application=get_default_application(),
@@ -25,9 +26,12 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
         server_name="swarm",
         application_close_timeout=2,
     )
+    recovery = Recovery()
+    recovery.start()
     try:
         server.run()
     finally:
+        recovery.stop()
         shut_down()
     if not server.listening_addresses:
         raise CommandError(f"{host}:{port} cannot be used; is another server running there? Choose another --port.")

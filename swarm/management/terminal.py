@@ -6,12 +6,15 @@ Titles, details and errors may come from models, so control characters never rea
 from __future__ import annotations
 
 import json
+import logging
 import time
 import uuid
-from typing import Any, TextIO
+from typing import IO, Any, cast
 
+from django.core.management.base import OutputWrapper
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -34,9 +37,15 @@ def to_json(value: Any) -> str:
     return json.dumps(value, cls=DjangoJSONEncoder, indent=2)
 
 
-def watch(execution_id: uuid.UUID, out: TextIO) -> ExecutionReport:
+def console(out: OutputWrapper) -> Console:
+    """A rich console that writes to a command's output. The log falls silent but for warnings: it tells the same."""
+    logging.getLogger("swarm").setLevel(logging.WARNING)
+    out.ending = ""  # rich ends its lines itself
+    return Console(file=cast(IO[str], out), width=None if out.isatty() else 100)
+
+
+def watch(execution_id: uuid.UUID, console: Console) -> ExecutionReport:
     """Show an execution until it ends, and return how it ended."""
-    console = Console(file=out)
     if not console.is_terminal:
         return _follow(execution_id, console)
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -49,18 +58,18 @@ def watch(execution_id: uuid.UUID, out: TextIO) -> ExecutionReport:
 
 
 def table(report: ExecutionReport) -> Table:
-    """The nodes of an execution, a row each."""
-    shown = Table(title=f"Execution {report['id']}: {report['status']}", title_justify="left")
-    for heading in ("Developer", "Story", "State", "Activity"):
-        shown.add_column(heading, overflow="ellipsis", no_wrap=heading != "Activity")
-    for heading in ("Time", "Work", "Lock wait", "Budget wait", "Calls"):
-        shown.add_column(heading, justify="right")
+    """The nodes of an execution, a row each; times in seconds, waits for locks and for the limiter's budget apart."""
+    shown = Table(title=f"Execution {report['id']}: {report['status']}", title_justify="left", box=box.SIMPLE_HEAD)
+    shown.add_column("Story", ratio=1)
+    shown.add_column("State", no_wrap=True)
+    for heading in ("Time", "Work", "Lock", "Budget"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("Calls", justify="right")
     for node in report["nodes"]:
+        about = [f"{node['story']['id']} {node['story']['title']}", _activity(node)]
         shown.add_row(
-            node["name"],
-            Text(printable(f"{node['story']['id']} {node['story']['title']}")),
+            Text("\n".join(printable(line) for line in about if line)),
             Text(f"{MARKS[node['status']]} {node['status']}", style=COLOURS[node["status"]]),
-            Text(_activity(node)),
             *(_seconds(node[key]) for key in ("duration", "work_time", "lock_wait", "budget_wait")),
             str(node["usage"]["calls"]),
         )
@@ -86,7 +95,7 @@ def _follow(execution_id: uuid.UUID, console: Console) -> ExecutionReport:
     seq = 0
     while True:
         report = _read(execution_id)
-        for event in Event.objects.after(execution_id, seq).filter(seq__lte=report["last_seq"]):
+        for event in Event.objects.after(execution_id, seq).filter(seq__lte=report["last_seq"]).select_related("node"):
             seq = event.seq or seq
             if event.type not in {"swarm:node-progress", "file:locked", "file:unlocked", "swarm:progress"}:
                 console.print(Text(_line(event)), soft_wrap=True)
@@ -97,8 +106,8 @@ def _follow(execution_id: uuid.UUID, console: Console) -> ExecutionReport:
 
 def _line(event: Event) -> str:
     data = event.data
-    who = f"{data['name']} (story {data['story']})" if "name" in data else ""
-    more = [str(data[key]) for key in ("path", "outcome", "status") if key in data and not who]
+    who = f"{event.node.name} (story {event.node.story_id})" if event.node else ""
+    more = [f"{key} {data[key]}" for key in ("path", "held_by", "outcome", "pause") if key in data]
     if "error" in data:
         more.append(f"{data['error']['code']}: {data['error']['message']}")
     return printable(" ".join(filter(None, [f"{event.at:%H:%M:%S}", event.type, who, *more])))[:500]
@@ -111,9 +120,9 @@ def _read(execution_id: uuid.UUID) -> ExecutionReport:
 
 def _activity(node: NodeReport) -> str:
     if node["error"]:
-        return printable(f"{node['error']['code']}: {node['error']['message']}")
-    return printable(f"{node['activity']} {node['detail']}" if node["status"] == "running" else "")
+        return f"{node['error']['code']}: {node['error']['message']}"
+    return f"{node['activity']} {node['detail']}" if node["status"] == "running" else ""
 
 
 def _seconds(value: object) -> str:
-    return f"{value:.1f} s" if isinstance(value, float) else ""
+    return f"{value:.1f}" if isinstance(value, float) else ""

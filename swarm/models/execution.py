@@ -56,6 +56,7 @@ class Execution(models.Model):
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  NULLs are distinct in the constraint
 
     workspace = models.CharField(max_length=4096)
+    stories_folder = models.CharField(max_length=4096)
     branch = models.CharField(max_length=100)
     base_commit = models.CharField(max_length=40)
     head_commit = models.CharField(max_length=40)

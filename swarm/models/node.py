@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import models
@@ -39,6 +39,10 @@ class NodeQuerySet(models.QuerySet["Node"]):
     def failed(self) -> NodeQuerySet:
         return self.filter(status=Node.Status.FAILED)
 
+    def lost(self, at: datetime) -> NodeQuerySet:
+        """Running nodes whose process has missed its heartbeats."""
+        return self.filter(status=Node.Status.RUNNING, lease_expires_at__lte=at)
+
 
 class Node(models.Model):
     """One developer on one story in one execution."""
@@ -68,6 +72,9 @@ class Node(models.Model):
     max_attempts = models.PositiveIntegerField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    lease_expires_at = models.DateTimeField(
+        null=True, help_text="moved on by the heartbeat of the process that runs it"
+    )
 
     files = models.JSONField(default=list)
     commit = models.CharField(max_length=40, blank=True)
@@ -116,15 +123,23 @@ class Node(models.Model):
             return 0
         return 10 + (80 * self.tasks_done // self.tasks_total if self.tasks_total else 0)
 
-    def start(self) -> None:
-        """Record that a developer took the story up. Raises `WrongStatus` unless it is pending."""
-        self._move({self.Status.PENDING}, status=self.Status.RUNNING, started_at=now(), finished_at=None)
+    def start(self, *, lease_expires_at: datetime) -> None:
+        """Record that a developer took the story up for a try. Raises `WrongStatus` unless it is pending."""
+        self._move(
+            {self.Status.PENDING}, status=self.Status.RUNNING, started_at=self.started_at or now(),
+            lease_expires_at=lease_expires_at, **self._fresh_attempt(),
+        )  # fmt: skip
 
     def begin_attempt(self) -> None:
         """Count one more try, with nothing done yet. Raises `WrongStatus` unless it is running."""
+        self._move({self.Status.RUNNING}, **self._fresh_attempt())
+
+    def put_back(self) -> None:
+        """Queue it again, uncharged: its process died or stopped. Raises `WrongStatus` unless it is running."""
         self._move(
-            {self.Status.RUNNING}, attempt=self.attempt + 1, tasks_done=0, files=[], error_code="", error_message=""
-        )
+            {self.Status.RUNNING}, status=self.Status.PENDING, activity=Activity.IDLE, detail="",
+            lease_expires_at=None, max_attempts=self.max_attempts + 1,
+        )  # fmt: skip
 
     def show(self, activity: Activity, detail: str) -> None:
         """Record what it is busy with. Raises `WrongStatus` unless it is running."""
@@ -173,13 +188,20 @@ class Node(models.Model):
             error_code="", error_message="", error_retryable=False,
         )  # fmt: skip
 
+    def _fresh_attempt(self) -> dict[str, object]:
+        return {"attempt": self.attempt + 1, "tasks_done": 0, "files": [], "error_code": "", "error_message": ""}
+
     def _end(self, allowed: set[str] | frozenset[str], status: Node.Status, **values: object) -> None:
         self._move(allowed, status=status, activity=Activity.IDLE, detail="", finished_at=now(), **values)
 
     def _move(self, allowed: set[str] | frozenset[str], **values: object) -> None:
-        if not Node.objects.filter(pk=self.pk, status__in=allowed).update(**values):
-            self.refresh_from_db(fields=["status"])
-            raise WrongStatus(f"{self.name} is {self.status}; it must be {' or '.join(sorted(allowed))}.")
+        """Change the row if its status allows it and no later attempt has begun: a late writer is refused."""
+        if not Node.objects.filter(pk=self.pk, status__in=allowed, attempt=self.attempt).update(**values):
+            row = Node.objects.get(pk=self.pk)
+            raise WrongStatus(
+                f"{self.name} is {row.status} in attempt {row.attempt}; "
+                f"it must be {' or '.join(sorted(allowed))} in attempt {self.attempt}."
+            )
         for name, value in values.items():
             setattr(self, name, value)
 

@@ -22,7 +22,9 @@ def main() -> int:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
     machine = f"{cpu_count()} cores, Python {platform.python_version()}, Django {django.get_version()}"
     print(machine, flush=True)
-    return max(subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=False).returncode for name in names)
+    return max(
+        subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], check=False).returncode for name in names
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ no run can take less. No check command is set: what is measured is the engine, n
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -16,8 +17,6 @@ from pathlib import Path
 
 LATENCY_S = 2.0
 TURNS = 4
-AUTHORED = 100
-"""Stories up to this number are the demo's own or left out; those behind are generated, with a file each."""
 
 
 def main() -> int:
@@ -39,10 +38,10 @@ def main() -> int:
 
 def _configure(directory: Path, port: int) -> None:
     """Set the environment that the settings read; only then may Django be loaded."""
-    from swarm.simulator.workspace import make_workspace
+    from swarm.simulator.workspace import make_plain_workspace
 
     os.environ.update(
-        SWARM_WORKSPACE=str(make_workspace(directory / "workspace", 60)),
+        SWARM_WORKSPACE=str(make_plain_workspace(directory / "workspace", 50)),
         SWARM_CHECK_COMMAND="",
         SWARM_CHAT_BASE_URL=f"http://127.0.0.1:{port}/v1",
         SWARM_CHAT_MODEL="simulated-developer",
@@ -60,6 +59,7 @@ def _measure() -> int:
     import django
 
     django.setup()
+    logging.getLogger("swarm").setLevel(logging.WARNING)
     from django.core.management import call_command
 
     call_command("migrate", interactive=False, verbosity=0)
@@ -72,11 +72,16 @@ def _measure() -> int:
         one_s = one_s or makespan_s
         ratio = makespan_s / one_s
         print(
-            f"{count:>6} {makespan_s:>7.2f} s {ratio:>6.2f} {makespan_s / physical_s:>8.2f} {skew_s:>9.2f} s {calls:>6} {failed:>7}",
+            f"{count:>6} {makespan_s:>7.2f} s {ratio:>6.2f} {makespan_s / physical_s:>8.2f} "
+            f"{skew_s:>9.2f} s {calls:>6} {failed:>7}",
             flush=True,
         )
         is_good = is_good and failed == 0 and calls == TURNS * count and skew_s < 2 and (not most or ratio <= most)
-    print("goals met" if is_good else "GOALS MISSED: no failure, four calls a node, skew below 2 s, five ÷ one at most 1.15")
+    print(
+        "goals met"
+        if is_good
+        else "GOALS MISSED: no failure, four calls a node, skew below 2 s, five ÷ one at most 1.15"
+    )
     return 0 if is_good else 1
 
 

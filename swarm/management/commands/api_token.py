@@ -11,7 +11,7 @@ from swarm.models import ApiToken
 
 
 class Command(BaseCommand):
-    help = "Prints a new API token for a user, once; only its hash is stored. With --revoke, ends all of that user's tokens."
+    help = "Prints a new API token for a user, once; only its hash is stored. --revoke ends all tokens of the user."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")

@@ -19,7 +19,6 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
 from rich.text import Text
 
 from swarm.engine import lifecycle
@@ -27,8 +26,9 @@ from swarm.engine.backlog import open_workspace, read_backlog
 from swarm.engine.executor import executor
 from swarm.engine.report import ExecutionReport
 from swarm.management.server import run_server
-from swarm.management.terminal import printable, table, verdict, watch
+from swarm.management.terminal import console, printable, table, verdict, watch
 from swarm.models import Execution
+from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.server import SimulatorServer
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace, run_acceptance
 from swarm.workspace.checkout import checked_out
@@ -43,14 +43,14 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--stories", type=int, help="how many stories (default: all that the demo has)")
-        parser.add_argument("--latency", type=float, default=0.5, help="seconds that the simulated model thinks")
+        parser.add_argument("--latency", type=float, default=1.0, help="seconds that the simulated model thinks")
         parser.add_argument("--exit", action="store_true", help="run without a server, print the result and exit")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.SWARM_DEMO_DIRECTORY:
             self._prepare(options)
             return
-        self._console = Console(file=self.stdout._out)
+        self._console = console(self.stdout)
         directory = Path(settings.SWARM_DEMO_DIRECTORY)
         try:
             self._run(directory, options)
@@ -85,7 +85,9 @@ class Command(BaseCommand):
         self._console.print(Text(NOTICE, style="bold"))
         call_command("migrate", interactive=False, verbosity=0)
         port = int(settings.SWARM_CHAT_BASE_URL.removesuffix("/v1").rpartition(":")[2])
-        simulator = SimulatorServer(port=port, latency_s=options["latency"], api_key=settings.SWARM_CHAT_API_KEY)
+        simulator = SimulatorServer(
+            SimulatorOptions(port=port, latency_s=options["latency"], api_key=settings.SWARM_CHAT_API_KEY)
+        )
         simulator.start()
         try:
             if options["exit"]:
@@ -103,13 +105,15 @@ class Command(BaseCommand):
         def greet() -> None:
             self._console.print(Text(f"Watch it:  http://{host}:{port}/executions/{execution.pk}/"))
             self._console.print(Text(f"Sign in:   demo / {password}"))
-            self._console.print(Text(f"Workspace: {settings.SWARM_WORKSPACE} (removed when you stop the demo with Ctrl-C)"))
+            self._console.print(
+                Text(f"Workspace: {settings.SWARM_WORKSPACE} (removed when you stop the demo with Ctrl-C)")
+            )
 
         run_server(host, port, greet)
 
     def _run_to_the_end(self, directory: Path) -> None:
         execution = self._start()
-        report = watch(execution.pk, self.stdout._out)
+        report = watch(execution.pk, self._console)
         executor.drain()
         self._console.print(table(report))
         self._console.print(Text(verdict(report)))

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import now
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,7 @@ from swarm.engine.backlog import read_backlog
 from swarm.engine.executor import executor
 from swarm.engine.report import ExecutionReport, execution_report
 from swarm.errors import SwarmError
-from swarm.management.terminal import printable, table, to_json, verdict, watch
+from swarm.management.terminal import console, printable, table, to_json, verdict, watch
 from swarm.models import Conflict, Execution, FileLock, WrongStatus
 
 UNUSABLE = 2
@@ -100,14 +99,8 @@ class Command(BaseCommand):
         executions = Execution.objects.with_progress()
         if options["status"]:
             executions = executions.filter(status=options["status"])
-        rows = [
-            {
-                "id": it.pk, "status": it.status, "created_at": it.created_at,
-                "completed": it.completed_count, "failed": it.failed_count, "total": it.total_count,
-            }
-            for it in executions[: options["limit"]]
-        ]  # fmt: skip
-        self._show_rows(rows, options)
+        columns = ("id", "status", "created_at", "completed_count", "failed_count", "total_count")
+        self._show_rows(list(executions.values(*columns)[: options["limit"]]), options)
 
     def _locks(self, options: dict[str, Any]) -> None:
         held = FileLock.objects.held(now()).select_related("node", "user")
@@ -146,10 +139,9 @@ class Command(BaseCommand):
 
     def _see_through(self, execution_id: uuid.UUID, options: dict[str, Any]) -> None:
         """Watch an execution that runs in this process to its end and exit with what came of it."""
-        out = self.stderr if options["json"] else self.stdout
         interrupted = False
         try:
-            report = watch(execution_id, out._out)
+            report = watch(execution_id, console(self.stderr if options["json"] else self.stdout))
         except KeyboardInterrupt:
             interrupted = True
             with suppress(WrongStatus):  # It ended by itself meanwhile.
@@ -186,9 +178,9 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(to_json(report))
             return
-        console = Console(file=self.stdout._out)
-        console.print(table(report))
-        console.print(Text(verdict(report)))
+        out = console(self.stdout)
+        out.print(table(report))
+        out.print(Text(verdict(report)))
 
     def _show_rows(self, rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -199,7 +191,7 @@ class Command(BaseCommand):
             shown = Table(*(heading.replace("_", " ") for heading in rows[0]))
             for row in rows:
                 shown.add_row(*(Text(printable(value)) for value in row.values()))
-            Console(file=self.stdout._out).print(shown)
+            console(self.stdout).print(shown)
 
     @staticmethod
     def _verb(verbs: Any, name: str, help_text: str) -> CommandParser:
