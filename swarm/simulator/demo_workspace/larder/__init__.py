@@ -1,0 +1,1 @@
+"""Recipes, a pantry, and the shopping list that follows from both."""
