@@ -16,6 +16,13 @@ from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.db import connections
 
+from swarm.chat.gateway import close_gateway
+from swarm.engine.executor import executor
+from swarm.engine.lifecycle import shut_down
+from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
+from tests.chat.server import ModelServer, model_server
+from tests.main_job import MainJob
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=["sqlite", "postgresql"], default="sqlite", help="database to test on")
@@ -86,3 +93,25 @@ def operator(db: Any) -> User:
 @pytest.fixture
 def repository_root() -> Path:
     return Path(settings.BASE_DIR)
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    """A model server on loopback whose answers the test decides."""
+    with model_server() as server:
+        yield server
+
+
+@pytest.fixture
+def main_job(transactional_db: None, settings: Any, tmp_path: Path, model: ModelServer) -> Iterator[MainJob]:
+    """The demo's workspace, with the simulated developer behind a real HTTP server."""
+    settings.SWARM_WORKSPACE = str(make_workspace(tmp_path / "workspace"))
+    settings.SWARM_STORIES = ""
+    settings.SWARM_CHECK_COMMAND = CHECK_COMMAND
+    settings.SWARM_CHAT_BASE_URL = model.url
+    settings.SWARM_CHAT_MODEL = "simulated-developer"
+    close_gateway()
+    yield MainJob(Path(settings.SWARM_WORKSPACE), model)
+    shut_down()
+    executor.open()
+    close_gateway()

@@ -21,10 +21,28 @@ class ThreadExecutor:
         self._mutex = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._futures: set[Future[None]] = set()
+        self._is_open = True
+
+    def open(self) -> None:
+        """Take nodes again after `close`; an executor is open when it is made."""
+        with self._mutex:
+            self._is_open = True
+
+    def close(self, stop_running: Callable[[], None]) -> None:
+        """Take no more nodes, forget those that wait for a thread, call `stop_running`, and wait until all have ended."""
+        with self._mutex:
+            self._is_open = False
+            waiting = list(self._futures)
+        for future in waiting:
+            future.cancel()
+        stop_running()
+        self.drain()
 
     def submit(self, run: Callable[[uuid.UUID], None], node_id: uuid.UUID) -> None:
-        """Run `run(node_id)` in a thread of the pool."""
+        """Run `run(node_id)` in a thread of the pool; a closed executor leaves the node to others."""
         with self._mutex:
+            if not self._is_open:
+                return
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(settings.SWARM_MAX_DEVELOPERS, thread_name_prefix="swarm-developer")
             future = self._pool.submit(_run, run, node_id)

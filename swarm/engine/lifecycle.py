@@ -125,9 +125,8 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
 
 
 def shut_down() -> None:
-    """Stop the nodes of this process, back into the queue, and wait until they have."""
-    running_nodes.cancel_all("The process is stopping.")
-    executor.drain()
+    """Stop the nodes of this process, back into the queue for another, and wait until they have ended."""
+    executor.close(lambda: running_nodes.cancel_all("The process is stopping."))
 
 
 def dispatch(execution_id: uuid.UUID) -> None:

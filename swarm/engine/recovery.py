@@ -1,4 +1,7 @@
-"""Takes up nodes whose process has died, and nodes that nobody runs; at the start of a server and every few seconds."""
+"""Takes up nodes whose process has died, and nodes that nobody runs; at the start of a server and every few seconds.
+
+Also removes, once, the checkouts that dead processes left behind.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from django.utils.timezone import now
 
 from swarm.engine.closing import cancel_node, put_back_node
 from swarm.engine.errors import WorkerLost
+from swarm.engine.evidence import CHECKOUTS
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import dispatch
 from swarm.events.record import recording
 from swarm.models import Execution, Node
+from swarm.workspace.checkout import remove_leftovers
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +47,7 @@ class Recovery:
             self._thread = None
 
     def _look_on(self) -> None:
+        remove_leftovers(CHECKOUTS)
         try:
             while True:
                 close_old_connections()

@@ -1,0 +1,89 @@
+"""Puts a story's changes onto an execution's branch: one commit, then one compare-and-swap of the branch.
+
+Writes objects and refs under `refs/heads/swarm/`, nothing else. Knows nothing of claims or checks; that the changes
+still apply to `parent` is the caller's to know (`Snapshot.advance` refuses where they do not).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import pygit2
+from pygit2.enums import FileMode
+
+from swarm.workspace.clash import refuse_clash
+from swarm.workspace.errors import BranchLocked
+from swarm.workspace.repository import Repository, branch_ref
+
+LOCK_WAIT_S = 5.0
+"""How long another process may hold the branch's lock; git itself holds it for about a millisecond."""
+
+
+def build_commit(
+    repository: Repository,
+    *,
+    parent: str,
+    changes: Mapping[str, bytes | None],
+    author: str,
+    message: str,
+    trailers: Mapping[str, str],
+) -> str:
+    """Write a commit on top of `parent` and return its id; no branch moves.
+
+    `changes` maps paths to new content, None deletes. A file that `parent` has keeps its mode. Raises `PathClash`
+    where a new path cannot stand beside what `parent` holds.
+    """
+    git = repository.handle
+    index = pygit2.Index()  # in memory: the user's index is not involved
+    index.read_tree(git[parent].peel(pygit2.Tree))
+    for path, content in sorted(changes.items(), key=lambda change: change[1] is not None):  # deletions make room
+        entry = repository.entry(parent, path)
+        if content is None:
+            if entry is not None:
+                index.remove(path)
+            continue
+        if entry is not None and entry.is_file:
+            mode = FileMode(entry.mode)
+        else:
+            refuse_clash(repository, parent, changes, path)
+            mode = FileMode.BLOB
+        index.add(pygit2.IndexEntry(path, git.create_blob(content), mode))
+    signature = pygit2.Signature(author, f"{author}@swarm.invalid")
+    text = _with_trailers(message, trailers)
+    return str(git.create_commit(None, signature, signature, text, index.write_tree(git), [parent]))
+
+
+def _with_trailers(message: str, trailers: Mapping[str, str]) -> str:
+    """Join message and trailers as git-interpret-trailers does: the last paragraph, one line each."""
+    lines = [f"{key}: {' '.join(value.split())}" for key, value in trailers.items()]
+    text = f"{message.strip()}\n\n" + "".join(f"{line}\n" for line in lines)
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def advance_branch(repository: Repository, branch: str, *, expected: str, commit: str) -> bool:
+    """Move `branch` from `expected` to `commit`; False if it is not at `expected` (any more).
+
+    Atomic against threads and against every other git process: `lock_ref` creates `<ref>.lock` exclusively, which is
+    how git itself locks a ref, the value is read and compared while that file exists, and committing the transaction
+    renames it over the ref. (`Reference.set_target` compares under the lock too, but its error cannot be told from
+    others.) Raises `NoSuchBranch`, and `BranchLocked` if another process holds the lock for five seconds.
+    """
+    ref = branch_ref(branch)
+    deadline_s = time.monotonic() + LOCK_WAIT_S
+    while True:
+        repository.branch_head(branch)  # first, because the lock of a missing ref can be taken
+        with repository.handle.transaction() as transaction:
+            try:
+                transaction.lock_ref(ref)
+            except pygit2.GitError as error:
+                if time.monotonic() > deadline_s:
+                    raise BranchLocked(
+                        f"{branch} is locked by another git process ({error}): if none runs, remove the lock file."
+                    ) from error
+            else:
+                if repository.branch_head(branch) != expected:
+                    return False
+                transaction.set_target(ref, commit, message="swarm: story integrated")
+                return True
+        time.sleep(0.002)
