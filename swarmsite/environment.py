@@ -14,6 +14,9 @@ import environ
 
 Value = TypeVar("Value")
 
+MOST = 10**9
+"""No number may be greater: as seconds it is 31 years, and no clock, counter or column overflows at it."""
+
 
 @dataclass(frozen=True)
 class EnvironmentProblem:
@@ -32,7 +35,8 @@ class Environment:
         self.problems: list[EnvironmentProblem] = []
 
     def text(self, name: str, default: str = "") -> str:
-        return str(self._env.str(name, default=default)).strip()
+        # Not `self._env.str`, which takes a value that starts with $, as a secret may, for another variable's name.
+        return str(self._env.ENVIRON.get(name, default)).strip()
 
     def words(self, name: str, default: list[str]) -> list[str]:
         """Comma-separated values."""
@@ -42,24 +46,26 @@ class Environment:
         return self._parse(name, default, _flag, "Use true or false.")
 
     def whole_number(self, name: str, default: int, *, at_least: int) -> int:
-        return self._parse(
-            name, default, lambda raw: _at_least(int(raw), at_least), f"Use a whole number from {at_least}."
-        )
+        hint = f"Use a whole number from {at_least} to {MOST}."
+        return self._parse(name, default, lambda raw: _within(int(raw), at_least), hint)
 
     def seconds(self, name: str, default: float, *, at_least: float) -> float:
-        return self._parse(
-            name, default, lambda raw: _at_least(float(raw), at_least), f"Use a number of seconds from {at_least:g}."
-        )
+        hint = f"Use a number of seconds from {at_least:g} to {MOST}."
+        return self._parse(name, default, lambda raw: _within(float(raw), at_least), hint)
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         return self._parse(name, default, lambda raw: choices[choices.index(raw)], f"Use one of: {', '.join(choices)}.")
 
     def database(self, name: str, default: str) -> dict[str, Any]:
         """A Django database dictionary from a URL such as `postgres://user:password@host/name`."""
+        url = self.text(name, default)
         try:
-            database: dict[str, Any] = self._env.db_url_config(self.text(name, default))
-            if database.get("ENGINE") not in {"django.db.backends.sqlite3", "django.db.backends.postgresql"}:
+            # Checked before it is parsed: the parser warns of other URLs, passwords included.
+            if not url.startswith(("sqlite:///", "postgres://", "postgresql://")):
                 raise ValueError("not SQLite or PostgreSQL")
+            database: dict[str, Any] = self._env.db_url_config(url)
+            if database["NAME"] in {"", ":memory:"}:
+                raise ValueError("no database that threads could share")
         except (ValueError, environ.ImproperlyConfigured):
             # The URL may hold a password, so it is not repeated.
             self.problems.append(
@@ -89,7 +95,7 @@ def _flag(raw: str) -> bool:
     return words[raw.lower()]
 
 
-def _at_least(value: Any, least: float) -> Any:
-    if not value >= least or value == float("inf"):
+def _within(value: Any, least: float) -> Any:
+    if not least <= value <= MOST:
         raise ValueError(value)
     return value

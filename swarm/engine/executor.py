@@ -29,7 +29,7 @@ class ThreadExecutor:
             self._is_open = True
 
     def close(self, stop_running: Callable[[], None]) -> None:
-        """Take no more nodes, forget those that wait for a thread, call `stop_running`, and wait until all have ended."""
+        """Take no more nodes, forget those that wait, call `stop_running`, and wait until all have ended."""
         with self._mutex:
             self._is_open = False
             waiting = list(self._futures)

@@ -85,6 +85,7 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
             return earlier
         raise
     log.info("execution.started", execution=str(execution.pk), stories=len(stories))
+    execution.refresh_from_db()
     dispatch(execution.pk)
     return execution
 

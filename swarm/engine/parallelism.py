@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 NFR_1_LIMIT = 2.0
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypedDict
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from swarm.engine.parallelism import NodeTime, Parallelism, measure
 from swarm.models import Activity, Execution, Node, Period
@@ -73,8 +75,8 @@ class Options(TypedDict):
     token_budget: int | None
 
 
-class ExecutionReport(TypedDict):
-    """The contract's Execution; durations in seconds."""
+class ExecutionSummary(TypedDict):
+    """The contract's Execution without its nodes, as lists show it; durations in seconds."""
 
     id: uuid.UUID
     status: str
@@ -91,6 +93,11 @@ class ExecutionReport(TypedDict):
     parallelism: Parallelism
     warnings: list[str]
     last_seq: int
+
+
+class ExecutionReport(ExecutionSummary):
+    """The contract's Execution, with its nodes."""
+
     nodes: list[NodeReport]
 
 
@@ -98,35 +105,16 @@ def execution_report(execution: Execution) -> ExecutionReport:
     """Describe an execution with its nodes, in two queries."""
     nodes = list(execution.nodes.all())
     seconds = Period.objects.filter(node__execution=execution).seconds_by_activity()
-    reports = [node_report(node, seconds) for node in nodes]
-    return ExecutionReport(
-        id=execution.pk,
-        status=execution.status,
-        created_at=execution.created_at,
-        started_at=execution.started_at,
-        finished_at=execution.finished_at,
-        duration=_seconds(execution.duration),
-        progress=_progress(nodes),
-        options=Options(
-            developers=execution.developers,
-            max_attempts=execution.max_attempts,
-            on_conflict=execution.on_conflict,
-            node_timeout=execution.node_timeout_s,
-            token_budget=execution.token_budget,
-        ),
-        branch=execution.branch,
-        base_commit=execution.base_commit,
-        head_commit=execution.head_commit,
-        usage=Usage(
-            calls=sum(node.calls for node in nodes),
-            prompt_tokens=sum(node.prompt_tokens for node in nodes),
-            completion_tokens=sum(node.completion_tokens for node in nodes),
-        ),
-        parallelism=parallelism(execution, nodes, seconds),
-        warnings=execution.warnings,
-        last_seq=execution.last_seq,
-        nodes=reports,
-    )
+    return ExecutionReport(**_summary(execution, nodes, seconds), nodes=[node_report(node, seconds) for node in nodes])
+
+
+def execution_summaries(executions: Sequence[Execution]) -> list[ExecutionSummary]:
+    """Describe executions in their order, without their nodes, in two queries however many there are."""
+    nodes: dict[uuid.UUID, list[Node]] = defaultdict(list)
+    for node in Node.objects.filter(execution__in=executions):
+        nodes[node.execution_id].append(node)
+    seconds = Period.objects.filter(node__execution__in=executions).seconds_by_activity()
+    return [_summary(execution, nodes[execution.pk], seconds) for execution in executions]
 
 
 def node_report(node: Node, seconds: Mapping[tuple[uuid.UUID, str], float]) -> NodeReport:
@@ -174,6 +162,38 @@ def parallelism(
         if node.status == Node.Status.COMPLETED and node.started_at and node.finished_at
     ]
     return measure(times, stories=len(nodes), developers=execution.developers, was_reopened=execution.was_reopened)
+
+
+def _summary(
+    execution: Execution, nodes: Sequence[Node], seconds: Mapping[tuple[uuid.UUID, str], float]
+) -> ExecutionSummary:
+    return ExecutionSummary(
+        id=execution.pk,
+        status=execution.status,
+        created_at=execution.created_at,
+        started_at=execution.started_at,
+        finished_at=execution.finished_at,
+        duration=_seconds(execution.duration),
+        progress=_progress(nodes),
+        options=Options(
+            developers=execution.developers,
+            max_attempts=execution.max_attempts,
+            on_conflict=execution.on_conflict,
+            node_timeout=execution.node_timeout_s,
+            token_budget=execution.token_budget,
+        ),
+        branch=execution.branch,
+        base_commit=execution.base_commit,
+        head_commit=execution.head_commit,
+        usage=Usage(
+            calls=sum(node.calls for node in nodes),
+            prompt_tokens=sum(node.prompt_tokens for node in nodes),
+            completion_tokens=sum(node.completion_tokens for node in nodes),
+        ),
+        parallelism=parallelism(execution, nodes, seconds),
+        warnings=execution.warnings,
+        last_seq=execution.last_seq,
+    )
 
 
 def _progress(nodes: Sequence[Node]) -> Progress:

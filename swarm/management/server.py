@@ -10,6 +10,7 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server
 from django.core.management import CommandError
 
+from swarm.chat.gateway import close_gateway
 from swarm.engine.lifecycle import shut_down
 from swarm.engine.recovery import Recovery
 
@@ -33,5 +34,6 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
     finally:
         recovery.stop()
         shut_down()
+        close_gateway()
     if not server.listening_addresses:
         raise CommandError(f"{host}:{port} cannot be used; is another server running there? Choose another --port.")

@@ -155,6 +155,13 @@ class Repository:
         patches = (patch.data for patch in self._diff(commit_a, commit_b) if patch is not None)
         return b"".join(patches).decode(errors="replace")
 
+    def parent(self, commit: str) -> str:
+        """The first parent of a commit. Raises `NoSuchCommit` if either is not there."""
+        parents = self._commit(commit).parent_ids
+        if not parents:
+            raise NoSuchCommit(f"The commit {commit} has no parent in {self.root}.")
+        return str(parents[0])
+
     def changed_paths(self, commit_a: str, commit_b: str) -> set[str]:
         """The paths whose content or mode differs between two commits; of a rename, both."""
         deltas = self._diff(commit_a, commit_b).deltas

@@ -39,6 +39,8 @@ NOTICE = "Demo: a simulated model answers from the stories' own notes. No real m
 class Command(BaseCommand):
     help = "Runs a small backlog in a throw-away workspace with a simulated model; no key and no service is needed."
 
+    requires_system_checks = ()  # of the user's own settings, which the demo does not use
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
@@ -77,6 +79,7 @@ class Command(BaseCommand):
             "SWARM_CHAT_API_KEY": secrets.token_hex(8),
             "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
             "REDIS_URL": "",
+            "SWARM_LOG_LEVEL": "WARNING",
             "SECRET_KEY": secrets.token_hex(32),
         }
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)

@@ -1,0 +1,99 @@
+"""Starting, watching, cancelling and retrying executions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Header, Query, Router
+from ninja.responses import Status
+
+from swarm.api.auth import OPERATORS
+from swarm.api.paging import Page, PageQuery, page_of_rows
+from swarm.api.schemas import (
+    ConflictEntry,
+    EventFrame,
+    RetryBody,
+    StartBody,
+)
+from swarm.engine import lifecycle, report
+from swarm.models import Conflict, Event, Execution
+
+router = Router(tags=["executions"])
+
+
+class ExecutionQuery(PageQuery):
+    status: Execution.Status | None = None
+
+
+class ConflictQuery(PageQuery):
+    execution: uuid.UUID | None = None
+
+
+@router.post("/execute", auth=OPERATORS, response={202: report.ExecutionReport})
+def execute(
+    request: HttpRequest,
+    response: HttpResponse,
+    body: StartBody,
+    idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", pattern="^[ -~]{1,200}$")] = None,
+) -> Status[Any]:
+    """Start an execution and answer at once; the same `Idempotency-Key` gives the same execution."""
+    asked = lifecycle.StartRequest(**body.model_dump())
+    execution = lifecycle.start(asked, user=request.user, idempotency_key=idempotency_key)  # type: ignore[arg-type]
+    response["Location"] = reverse("api:status", args=[execution.pk])
+    return Status(202, _report(execution.pk))
+
+
+@router.get("/executions", response=Page[report.ExecutionSummary])
+def executions(request: HttpRequest, query: Query[ExecutionQuery]) -> Any:
+    """All executions, newest first, without their nodes."""
+    rows = Execution.objects.all()
+    if query.status:
+        rows = rows.filter(status=query.status)
+    page = page_of_rows(rows, query, by=("created_at", "id"), newest_first=True)
+    return page | {"items": report.execution_summaries(page["items"])}
+
+
+@router.get("/status/{uuid:execution_id}", response=report.ExecutionReport)
+def status(request: HttpRequest, execution_id: uuid.UUID) -> Any:
+    """One execution with its nodes."""
+    return _report(execution_id)
+
+
+@router.post("/cancel/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
+def cancel(request: HttpRequest, execution_id: uuid.UUID) -> Status[Any]:
+    """Stop an execution; what its stories have committed stays. Asking twice is no error, after its end it is a 409."""
+    lifecycle.cancel(execution_id)
+    return Status(202, _report(execution_id))
+
+
+@router.post("/retry/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
+def retry(request: HttpRequest, execution_id: uuid.UUID, body: RetryBody | None = None) -> Status[Any]:
+    """Run failed nodes again; with `nodes`, those of the failed and cancelled ones. Nothing to retry is a 409."""
+    lifecycle.retry(execution_id, body.nodes if body else None)
+    return Status(202, _report(execution_id))
+
+
+@router.get("/events/{uuid:execution_id}", response=Page[EventFrame])
+def events(
+    request: HttpRequest, execution_id: uuid.UUID, query: Query[PageQuery], after: Annotated[int, Query(ge=0)] = 0
+) -> Any:
+    """What was recorded behind number `after`, in order."""
+    execution = Execution.objects.only("id").get(pk=execution_id)
+    return page_of_rows(Event.objects.after(execution.pk, after), query, by=("seq",))
+
+
+@router.get("/conflicts", response=Page[ConflictEntry])
+def conflicts(request: HttpRequest, query: Query[ConflictQuery]) -> Any:
+    """Who wanted which file, who held it, how long it took and how it ended; newest first."""
+    rows = Conflict.objects.select_related("node")
+    if query.execution:
+        rows = rows.filter(execution=query.execution)
+    return page_of_rows(rows, query, by=("id",), newest_first=True)
+
+
+def _report(execution_id: uuid.UUID) -> report.ExecutionReport:
+    """The execution as it is now; its nodes may have gone on since it was started."""
+    return report.execution_report(Execution.objects.get(pk=execution_id))
