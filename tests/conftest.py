@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail if a test is skipped, as CI does")
 
 
+def pytest_configure() -> None:
+    """Hash passwords fast: slowness is what the real hasher is for, and nothing here tests that."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, visibly as deselected, what only makes sense on the other database."""
     if config.getoption("--database") == "postgresql":

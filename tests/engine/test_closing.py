@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.utils.timezone import now
@@ -149,7 +150,7 @@ def test_of_nodes_that_all_end_at_once_exactly_one_closes_the_execution() -> Non
         execution = make_execution()
         nodes = [make_node(execution) for _ in range(8)]
         ends = [complete, fail] * 4
-        run_threads([lambda end=end, node=node: end(node) for end, node in zip(ends, nodes, strict=True)])
+        run_threads([partial(end, node) for end, node in zip(ends, nodes, strict=True)])
         kinds = list(execution.events.order_by("seq").values_list("type", flat=True))
         assert kinds.count("swarm:completed") == 1
         assert kinds[-1] == "swarm:completed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ def test_a_thread_closes_its_database_connection_after_each_node(executor: Threa
 
 def test_nodes_may_be_submitted_from_many_threads_at_once(executor: ThreadExecutor) -> None:
     ran: list[uuid.UUID] = []
-    submits = [in_thread(lambda it=it: executor.submit(ran.append, it)) for it in IDS]
+    submits = [in_thread(partial(executor.submit, ran.append, node_id)) for node_id in IDS]
     for submit in submits:
         submit.result(PATIENCE_S)
     executor.drain()

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from django.contrib.auth.views import LogoutView
+from django.templatetags.static import static
+from django.urls import path
+from django.utils.functional import lazy
+from django.views.generic import RedirectView
+
+from swarm.web import executions, locks, nodes, stories
+from swarm.web.sign_in import SignInView
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="executions"), name="dashboard"),
+    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("favicon.svg"))),
+    path("sign-in/", SignInView.as_view(), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("executions/", executions.executions, name="executions"),
+    path("executions/new/", executions.new, name="execution-new"),
+    path("executions/<uuid:execution_id>/", executions.execution, name="execution"),
+    path("executions/<uuid:execution_id>/changes/", executions.changes, name="execution-changes"),
+    path("executions/<uuid:execution_id>/cancel/", executions.cancel, name="execution-cancel"),
+    path("executions/<uuid:execution_id>/retry/", executions.retry, name="execution-retry"),
+    path("nodes/<uuid:node_id>/", nodes.node, name="node"),
+    path("stories/", stories.stories, name="stories"),
+    path("locks/", locks.locks, name="locks"),
+]

@@ -1,0 +1,114 @@
+"""The admin: every list and every row opens, history is read-only, and no list takes a query a row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils.timezone import now
+
+from swarm.models import ApiToken, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
+from tests.factories import make_execution, make_node
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [Execution, Node, FileLock, Conflict, Event, Turn, CheckRun, ApiToken]
+HISTORY = MODELS[:-1]
+
+
+@pytest.fixture
+def page(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("admin"))
+    return client
+
+
+def make_rows(count: int) -> None:
+    at = now()
+    first = Node.objects.count()
+    for index in range(first, first + count):
+        user = User.objects.create_user(f"user-{index}")
+        execution = make_execution(created_by=user)
+        node = make_node(
+            execution, status="failed", error_code=f"code_{index}", started_at=at, finished_at=at + timedelta(seconds=1)
+        )
+        lock = FileLock.objects.create(
+            key=f"{index}.py", path=f"{index}.py", node=node, locked_at=at, expires_at=at + timedelta(hours=1)
+        )
+        Conflict.objects.create(lock=lock, path=lock.path, execution=execution, node=node, held_by="x", policy="wait")
+        Event.objects.create(execution=execution, seq=1, node=node, type="swarm:node-failed")
+        Turn.objects.create(
+            node=node, attempt=1, number=1, reply={}, prompt_tokens=1, completion_tokens=1, queued_s=0, upstream_s=1
+        )
+        CheckRun.objects.create(node=node, attempt=1, command="x", exit_status=1, seconds=1, on_commit="c" * 40)
+        ApiToken.issue(user)
+
+
+def url_of(model: type, *rest: object) -> str:
+    return "/".join(["/admin/swarm", model.__name__.lower(), *map(str, rest), ""])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_takes_the_same_queries_for_any_number_of_rows(page: Client, model: type) -> None:
+    counts = []
+    for rows in (1, 2):  # one row, then three
+        make_rows(rows)
+        with CaptureQueriesContext(connection) as queries:
+            assert page.get(url_of(model)).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_row_opens(page: Client, model: type) -> None:
+    make_rows(1)
+    row = model._default_manager.get()  # type: ignore[attr-defined]
+    assert page.get(url_of(model, row.pk, "change")).status_code == 200
+
+
+@pytest.mark.parametrize("model", HISTORY)
+def test_history_cannot_be_made_changed_or_deleted(page: Client, model: type) -> None:
+    make_rows(1)
+    row = model._default_manager.get()  # type: ignore[attr-defined]
+    assert page.get(url_of(model, "add")).status_code == 403
+    assert page.post(url_of(model, row.pk, "change"), {}).status_code == 403
+    assert page.post(url_of(model, row.pk, "delete"), {"post": "yes"}).status_code == 403
+
+
+def test_failed_nodes_are_found_by_their_error_code(page: Client) -> None:
+    make_rows(3)
+    html = page.get(url_of(Node), {"status__exact": "failed", "error_code": "code_1"}).content.decode()
+    assert html.count('<th class="field-name">') == 1
+    assert "code_2" in html  # in the filter, not in the list
+
+
+@pytest.mark.parametrize("model", [Execution, Node, FileLock, Conflict, Event, Turn, CheckRun, ApiToken])
+def test_a_search_finds_nothing_without_breaking(page: Client, model: type) -> None:
+    make_rows(1)
+    assert page.get(url_of(model), {"q": "no such thing"}).status_code == 200
+
+
+def test_rows_link_to_each_other_and_to_the_pages(page: Client) -> None:
+    make_rows(1)
+    node, execution = Node.objects.get(), Execution.objects.get()
+    html = page.get(url_of(Node)).content.decode()
+    assert f'href="/nodes/{node.pk}/"' in html
+    assert f'href="{url_of(Execution, execution.pk, "change")}"' in html
+    assert f'href="/executions/{execution.pk}/"' in page.get(url_of(Execution)).content.decode()
+
+
+def test_a_token_shows_no_digest_and_can_be_revoked(page: Client) -> None:
+    make_rows(1)
+    token = ApiToken.objects.get()
+    for url in (url_of(ApiToken), url_of(ApiToken, token.pk, "change")):
+        assert token.digest not in page.get(url).content.decode()
+    page.post(url_of(ApiToken, token.pk, "delete"), {"post": "yes"})
+    assert not ApiToken.objects.exists()
+
+
+def test_every_recorded_model_is_there() -> None:
+    assert set(MODELS) <= set(admin.site._registry)
