@@ -6,11 +6,14 @@ that ends its own kind of sleep (closes a socket, kills a process, notifies a co
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from swarm.errors import Cancelled
+
+log = logging.getLogger(__name__)
 
 
 class Cancellation:
@@ -32,7 +35,7 @@ class Cancellation:
         return self._reason
 
     def cancel(self, reason: str) -> None:
-        """Throw the switch and run the registered callbacks, once each, in the calling thread."""
+        """Throw the switch and run the registered callbacks, once each, in the calling thread; log those that fail."""
         with self._lock:
             if self._thrown.is_set():
                 return
@@ -40,7 +43,11 @@ class Cancellation:
             self._thrown.set()
             callbacks = list(self._callbacks.values())
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                # One sleeper's socket must neither keep the others asleep nor end the thread that stops them all.
+                log.exception("cancellation.callback_failed")
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` once the switch was thrown."""

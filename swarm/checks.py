@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
@@ -17,12 +19,12 @@ def check_environment(**_: object) -> list[CheckMessage]:
 
 @register()
 def check_model(**_: object) -> list[CheckMessage]:
-    """The endpoint's address must be an HTTP one."""
-    if settings.SWARM_CHAT_BASE_URL.startswith(("http://", "https://")):
+    """The endpoint's address must be an HTTP one; it may hold a password, so it is not repeated."""
+    if _is_http_address(settings.SWARM_CHAT_BASE_URL):
         return []
     return [
         Error(
-            f"SWARM_CHAT_BASE_URL={settings.SWARM_CHAT_BASE_URL!r} is not an HTTP address.",
+            "SWARM_CHAT_BASE_URL is not an HTTP address.",
             hint="Use the address of an OpenAI-compatible endpoint, such as https://api.openai.com/v1.",
             id="swarm.E002",
         )
@@ -41,3 +43,11 @@ def check_secret_key(**_: object) -> list[CheckMessage]:
             id="swarm.W001",
         )
     ]
+
+
+def _is_http_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

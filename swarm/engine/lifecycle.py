@@ -61,6 +61,7 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
         idempotency_key=idempotency_key or None,
         workspace=str(repository.root),
         stories_folder=backlog.folder,
+        board_path=committed.board_path,
         base_commit=head,
         head_commit=head,
         developers=min(request.developers or len(stories), settings.SWARM_MAX_DEVELOPERS),

@@ -6,6 +6,7 @@ least the sum of their work, so with n of them the ratio is n or more and the ve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,7 +42,9 @@ def measure(completed: Sequence[NodeTime], *, stories: int, developers: int, was
 
     `verified` is None, with a `reason`, where the comparison says nothing.
     """
-    total_s = sum(node.work_s for node in completed)
+    # The monotonic clock that measured the work may run a little faster than the wall's.
+    works_s = [min(node.work_s, (node.finished_at - node.started_at).total_seconds()) for node in completed]
+    total_s = sum(works_s)
     reason = _reason_for_silence(len(completed), total_s, stories, developers, was_reopened)
     if not completed or total_s <= 0:
         return Parallelism(
@@ -56,8 +59,8 @@ def measure(completed: Sequence[NodeTime], *, stories: int, developers: int, was
         makespan=makespan,
         ratio=ratio,
         speedup=total_s / makespan if makespan > 0 else None,
-        critical_path=makespan / max(node.work_s for node in completed),
-        verified=None if reason else ratio < NFR_1_LIMIT,
+        critical_path=makespan / max(works_s),
+        verified=None if reason else ratio < NFR_1_LIMIT and not math.isclose(ratio, NFR_1_LIMIT, rel_tol=1e-6),
         reason=reason,
     )
 

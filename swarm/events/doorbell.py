@@ -12,7 +12,8 @@ import uuid
 
 import structlog
 from asgiref.sync import async_to_sync
-from channels.layers import InMemoryChannelLayer, get_channel_layer
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import InMemoryChannelLayer, channel_layers
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,9 @@ class Doorbell:
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the running loop of this process's sockets; each socket does so when it opens."""
         with self._mutex:
-            self._loop = loop
+            if loop is not self._loop:
+                # What another loop has not sent it never will; this one's sockets begin by reading the rows.
+                self._loop, self._pending = loop, set()
 
     def ring(self, subject: uuid.UUID | int) -> None:
         """Say that there is news of an execution (its id), or an event outside any (its row number)."""
@@ -52,7 +55,7 @@ class Doorbell:
                 if not is_scheduled:
                     loop.call_soon_threadsafe(self._start_sending, loop)
                 return
-        if not isinstance(get_channel_layer(), InMemoryChannelLayer):
+        if not isinstance(channel_layers[DEFAULT_CHANNEL_LAYER], InMemoryChannelLayer):
             async_to_sync(self._send)({subject})
 
     def _start_sending(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -63,16 +66,16 @@ class Doorbell:
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, subjects: set[uuid.UUID | int]) -> None:
-        layer = get_channel_layer()
-        assert layer is not None, "CHANNEL_LAYERS names none"
+        layer = channel_layers[DEFAULT_CHANNEL_LAYER]
         for subject in subjects:
             message = {"type": "swarm.news", "subject": str(subject) if isinstance(subject, uuid.UUID) else subject}
             try:
                 await layer.group_send(ALL, message)
                 if isinstance(subject, uuid.UUID):
                     await layer.group_send(group_of(subject), message)
-            except OSError as error:
-                # The sockets' slow tick reads the rows anyway; a dead Redis must not end a node.
+            except Exception as error:
+                # Each channel layer has errors of its own. The sockets' slow tick reads the rows anyway, and the rows
+                # are committed: a dead Redis must not end a node.
                 log.warning("doorbell.failed", error=str(error))
 
 

@@ -45,11 +45,11 @@ def recording(execution_id: uuid.UUID) -> Iterator[Recorder]:
         Event.objects.bulk_create(recorder.events)
         last_seq = recorder.execution.last_seq
         Execution.objects.filter(pk=execution_id).update(last_seq=last_seq)
-        transaction.on_commit(lambda: doorbell.ring(execution_id))
+        transaction.on_commit(lambda: doorbell.ring(execution_id), robust=True)
 
 
 def record_outside_executions(kind: str, **data: Any) -> None:
     """Record an event that belongs to no execution, such as a person's lock."""
     with transaction.atomic():
         event = Event.objects.create(type=kind, data=data)
-        transaction.on_commit(lambda: doorbell.ring(event.pk))
+        transaction.on_commit(lambda: doorbell.ring(event.pk), robust=True)

@@ -26,7 +26,7 @@ from swarm.events.record import Recorder, recording
 from swarm.locks.deadlock import find_deadlock
 from swarm.locks.errors import DeadlockVictim, LockLost, LockTimedOut, PathHeld
 from swarm.locks.waiting import waiting_room
-from swarm.models import Conflict, Execution, FileLock, Node
+from swarm.models import Conflict, Execution, FileLock, Node, WrongStatus
 from swarm.workspace.paths import lock_key
 
 POLL_S = 1.0
@@ -54,7 +54,8 @@ def claim_path(
     """Claim `path` for `node`, waiting in line for up to `timeout_s` seconds while somebody else holds it.
 
     A claim that the node has already is granted again. `on_wait` is called with the holder's name before a wait.
-    Raises `PathHeld` at once if the policy is to be notified, `LockTimedOut`, `DeadlockVictim` or `Cancelled`.
+    Raises `PathHeld` at once if the policy is to be notified, `LockTimedOut`, `DeadlockVictim`, `LockLost` if the claim
+    expired before the waiting thread took it up, `Cancelled`, and `WrongStatus` if the node does not run any more.
     """
     lock, _ = FileLock.objects.get_or_create(key=lock_key(path), defaults={"path": path})
     claim = _take(node, lock.pk, path)
@@ -97,19 +98,19 @@ def release_claims(record: Recorder, node: Node) -> None:
 def renew_claims(nodes: Iterable[uuid.UUID]) -> None:
     """Extend the leases of all claims that these nodes hold; one that has run out stays lost."""
     at = now()
-    FileLock.objects.held(at).filter(node__in=list(nodes)).update(expires_at=at + _lease())
+    with transaction.atomic():
+        # An UPDATE alone would lock its rows in any order, and so meet claims in a deadlock of the database.
+        held = FileLock.objects.select_for_update().held(at).filter(node__in=list(nodes)).order_by("pk")
+        FileLock.objects.filter(pk__in=[lock.pk for lock in held]).update(expires_at=at + _lease())
 
 
 def hand_over(lock: FileLock, at: datetime) -> None:
     """Give a locked row to the first running node in line, or free it; within the caller's transaction."""
-    following = (
-        Conflict.objects.waiting().filter(lock=lock, node__status=Node.Status.RUNNING).select_related("node").first()
-    )
+    line = Conflict.objects.line_for(lock)
+    following = next((entry for entry in line if _end_wait(entry, Conflict.Outcome.GRANTED)), None)
     grant(lock, at, node=following.node if following else None)
     if following is not None:
-        Conflict.objects.filter(pk=following.pk).update(ended_at=at, outcome=Conflict.Outcome.GRANTED)
-        entry = following.pk
-        transaction.on_commit(lambda: waiting_room.wake([entry]))
+        _wake_on_commit(following)
 
 
 def grant(lock: FileLock, at: datetime, *, node: Node | None) -> None:
@@ -125,9 +126,16 @@ def _lease() -> timedelta:
     return timedelta(seconds=settings.SWARM_LOCK_TTL)
 
 
+def _require_running(node: Node) -> None:
+    """Refuse a late thread whose node ended or was taken up again: nobody would release what it claims."""
+    if not Node.objects.filter(pk=node.pk, status=Node.Status.RUNNING, attempt=node.attempt).exists():
+        raise WrongStatus(f"{node.name} does not run attempt {node.attempt} any more, so it may not claim a path.")
+
+
 def _take(node: Node, lock_id: int, path: str) -> Claim | None:
     """Grant the path if it is free or the node's own: the common case, which locks one row only."""
     with recording(node.execution_id) as record:
+        _require_running(node)
         lock = FileLock.objects.select_for_update().get(pk=lock_id)
         return _take_locked(record, node, lock, path)
 
@@ -136,7 +144,7 @@ def _take_locked(record: Recorder, node: Node, lock: FileLock, path: str) -> Cla
     at = now()
     if lock.is_held(at):
         return Claim(path, lock.token, 0.0) if lock.node_id == node.pk else None
-    if Conflict.objects.waiting().filter(lock=lock, node__status=Node.Status.RUNNING).exists():
+    if Conflict.objects.line_for(lock).exists():
         hand_over(lock, at)
         return None
     lock.path = path
@@ -152,6 +160,7 @@ def _take_or_queue(node: Node, lock_id: int, path: str, policy: str) -> Claim | 
     Locks every held row, so that of two nodes closing a circle at the same moment the second sees the first.
     """
     with recording(node.execution_id) as record:
+        _require_running(node)
         held = FileLock.objects.select_for_update().filter(
             Q(node__isnull=False) | Q(user__isnull=False) | Q(pk=lock_id)
         )
@@ -179,22 +188,21 @@ def _take_or_queue(node: Node, lock_id: int, path: str, policy: str) -> Claim | 
 def _break_deadlocks(conflict: Conflict) -> None:
     """End the wait of one node of every circle that `conflict` closes."""
     while circle := find_deadlock(_wait_for_graph(), conflict.node_id):
-        victim = _choose_victim(circle)
-        entry = Conflict.objects.waiting().get(node=victim)
-        Conflict.objects.filter(pk=entry.pk).update(ended_at=now(), outcome=Conflict.Outcome.DEADLOCK)
-        transaction.on_commit(lambda entry=entry.pk: waiting_room.wake([entry]))  # type: ignore[misc]
-        if victim == conflict.node_id:
-            return
+        for entry in Conflict.objects.waiting().filter(node=_choose_victim(circle)):
+            if _end_wait(entry, Conflict.Outcome.DEADLOCK):
+                _wake_on_commit(entry)
 
 
 def _wait_for_graph() -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Who waits for whom: for the holder of the path and for everybody ahead in its line."""
+    """Who waits for whom: for the holder of the path.
+
+    Those ahead in its line are left out: they wait for the same holder, so every circle through them is also one
+    without them, and a node in it that nobody waits for but in a line would give way for nothing.
+    """
     graph: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
-    ahead: dict[int, set[uuid.UUID]] = defaultdict(set)
-    rows = Conflict.objects.waiting().values_list("node_id", "lock_id", "lock__node_id")
-    for node, lock, holder in rows:
-        graph[node] |= ahead[lock] | ({holder} if holder is not None else set())
-        ahead[lock].add(node)
+    for node, holder in Conflict.objects.waiting().values_list("node_id", "lock__node_id"):
+        if holder is not None:
+            graph[node].add(holder)
     return graph
 
 
@@ -224,10 +232,10 @@ def _wait(node: Node, conflict: Conflict, *, timeout_s: float, cancellation: Can
             if conflict.outcome != Conflict.Outcome.WAITING:
                 raise Cancelled("The wait was ended because its node ended.")
             if cancellation.is_cancelled:
-                _leave(conflict, Conflict.Outcome.CANCELLED)
+                _end_wait(conflict, Conflict.Outcome.CANCELLED)
                 cancellation.raise_if_cancelled()
             if waited_s >= timeout_s:
-                if _leave(conflict, Conflict.Outcome.TIMED_OUT):
+                if _end_wait(conflict, Conflict.Outcome.TIMED_OUT):
                     raise LockTimedOut(
                         f"{conflict.path} stayed held by {conflict.held_by} for {timeout_s:.0f} s; "
                         "the attempt ends and is tried again."
@@ -241,10 +249,12 @@ def _wait(node: Node, conflict: Conflict, *, timeout_s: float, cancellation: Can
 def _take_up(node: Node, conflict: Conflict, waited_s: float) -> Claim:
     """Tell of a path that was handed over; the holder that released it could not lock this execution's row."""
     with recording(node.execution_id) as record:
-        token = FileLock.objects.get(pk=conflict.lock_id).token
-        record("file:locked", node, path=conflict.path, token=token)
+        lock = FileLock.objects.get(pk=conflict.lock_id)
+        if lock.node_id != node.pk:
+            raise LockLost(f"The claim on {conflict.path} was granted, but expired before it was taken up; retry it.")
+        record("file:locked", node, path=conflict.path, token=lock.token)
         record("swarm:conflict", node, path=conflict.path, held_by=conflict.held_by, outcome=conflict.outcome)
-    return Claim(conflict.path, token, waited_s)
+    return Claim(conflict.path, lock.token, waited_s)
 
 
 def _others(conflict: Conflict) -> list[uuid.UUID]:
@@ -255,16 +265,20 @@ def _others(conflict: Conflict) -> list[uuid.UUID]:
     return [other for other in others if other is not None]
 
 
-def _leave(conflict: Conflict, outcome: Conflict.Outcome) -> bool:
-    """Leave the line; False if the wait had ended otherwise just before."""
-    left = Conflict.objects.waiting().filter(pk=conflict.pk).update(ended_at=now(), outcome=outcome)
-    return left == 1
+def _end_wait(conflict: Conflict, outcome: Conflict.Outcome) -> bool:
+    """Take an entry out of its line; False if its wait had ended otherwise just before."""
+    ended = Conflict.objects.waiting().filter(pk=conflict.pk).update(ended_at=now(), outcome=outcome)
+    return ended == 1
+
+
+def _wake_on_commit(conflict: Conflict) -> None:
+    transaction.on_commit(lambda: waiting_room.wake([conflict.pk]))
 
 
 def _expire(lock_id: int) -> None:
-    """Hand a path over whose holder's lease has run out."""
+    """Hand a path over whose holder's lease has run out, or who was deleted."""
     at = now()
-    if not FileLock.objects.filter(pk=lock_id, expires_at__lte=at).exists():
+    if FileLock.objects.held(at).filter(pk=lock_id).exists():
         return
     with transaction.atomic():
         lock = FileLock.objects.select_for_update().get(pk=lock_id)

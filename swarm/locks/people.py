@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from swarm.events.record import record_outside_executions
 from swarm.locks.claims import hand_over
 from swarm.locks.errors import NotTheHolder, PathHeld
-from swarm.models import FileLock
+from swarm.models import Conflict, FileLock
 from swarm.workspace.paths import lock_key, normalise
 
 
@@ -22,11 +22,13 @@ def lock_path(user: User, path: str, *, reason: str, ttl_s: float) -> FileLock:
     with transaction.atomic():
         lock = FileLock.objects.select_for_update().get(key=lock_key(path))
         at = now()
-        is_own = lock.user_id == user.pk
+        is_own = lock.user_id == user.pk and lock.is_held(at)
         if lock.is_held(at) and not is_own:
             raise PathHeld(path, holder=lock.holder, since=lock.locked_at or at)
+        if not is_own and (following := Conflict.objects.line_for(lock).first()):
+            raise PathHeld(path, holder=str(following.node), since=at)
         lock.path, lock.node, lock.user, lock.reason = path, None, user, reason
-        lock.locked_at = lock.locked_at if is_own and lock.is_held(at) else at
+        lock.locked_at = lock.locked_at if is_own else at
         lock.expires_at = at + timedelta(seconds=ttl_s)
         lock.token += 1
         lock.save()

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q, Sum
 from django.utils.timezone import now
 
 from swarm.models.errors import WrongStatus
@@ -17,16 +16,6 @@ from swarm.models.errors import WrongStatus
 class ExecutionQuerySet(models.QuerySet["Execution"]):
     def active(self) -> ExecutionQuerySet:
         return self.filter(status__in=Execution.ACTIVE)
-
-    def with_progress(self) -> ExecutionQuerySet:
-        """Add the counts and sums that a list shows, in the same query."""
-        return self.annotate(
-            completed_count=Count("nodes", filter=Q(nodes__status="completed")),
-            failed_count=Count("nodes", filter=Q(nodes__status="failed")),
-            cancelled_count=Count("nodes", filter=Q(nodes__status="cancelled")),
-            total_count=Count("nodes"),
-            token_count=Sum("nodes__prompt_tokens", default=0) + Sum("nodes__completion_tokens", default=0),
-        )
 
 
 class Execution(models.Model):
@@ -57,6 +46,7 @@ class Execution(models.Model):
 
     workspace = models.CharField(max_length=4096)
     stories_folder = models.CharField(max_length=4096)
+    board_path = models.CharField(max_length=4096, blank=True)
     branch = models.CharField(max_length=100)
     base_commit = models.CharField(max_length=40)
     head_commit = models.CharField(max_length=40)

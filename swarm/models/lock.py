@@ -63,6 +63,10 @@ class ConflictQuerySet(models.QuerySet["Conflict"]):
         """Claims still in the queue, first come first."""
         return self.filter(ended_at__isnull=True).order_by("id")
 
+    def line_for(self, lock: FileLock) -> ConflictQuerySet:
+        """The claims of running nodes that wait for a path, first come first."""
+        return self.waiting().filter(lock=lock, node__status=Node.Status.RUNNING).select_related("node")
+
 
 class Conflict(models.Model):
     """A claim that could not be granted at once: a place in the path's queue first, a line of the log afterwards."""

@@ -19,7 +19,7 @@ from rich.text import Text
 from swarm.engine import lifecycle
 from swarm.engine.backlog import read_backlog
 from swarm.engine.executor import executor
-from swarm.engine.report import ExecutionReport, execution_report
+from swarm.engine.report import ExecutionReport, execution_report, execution_summaries
 from swarm.errors import SwarmError
 from swarm.management.terminal import console, printable, table, to_json, verdict, watch
 from swarm.models import Conflict, Execution, FileLock, WrongStatus
@@ -96,11 +96,20 @@ class Command(BaseCommand):
         self._show(execution_report(lifecycle.cancel(options["execution"])), options)
 
     def _list(self, options: dict[str, Any]) -> None:
-        executions = Execution.objects.with_progress()
+        executions = Execution.objects.all()
         if options["status"]:
             executions = executions.filter(status=options["status"])
-        columns = ("id", "status", "created_at", "completed_count", "failed_count", "total_count")
-        self._show_rows(list(executions.values(*columns)[: options["limit"]]), options)
+        summaries = execution_summaries(list(executions[: options["limit"]]))
+        if options["json"]:
+            self.stdout.write(to_json({"items": summaries}))
+            return
+        self._show_rows(
+            [
+                {"id": it["id"], "status": it["status"], "created": it["created_at"]} | it["progress"]
+                for it in summaries
+            ],
+            options,
+        )
 
     def _locks(self, options: dict[str, Any]) -> None:
         held = FileLock.objects.held(now()).select_related("node", "user")
