@@ -125,3 +125,27 @@ def test_nodes_may_be_submitted_from_many_threads_at_once(executor: ThreadExecut
         submit.result(PATIENCE_S)
     executor.drain()
     assert sorted(ran) == IDS
+
+
+def test_a_closed_executor_stops_what_runs_forgets_what_waits_and_takes_no_more_until_it_opens(
+    executor: ThreadExecutor,
+) -> None:
+    may_end = threading.Event()
+    ran: list[uuid.UUID] = []
+
+    def run(node_id: uuid.UUID) -> None:
+        ran.append(node_id)
+        may_end.wait(PATIENCE_S)
+
+    with override_settings(SWARM_MAX_DEVELOPERS=1):
+        executor.submit(run, IDS[0])
+        executor.submit(run, IDS[1])
+    wait_until(lambda: ran == IDS[:1])
+    executor.close(may_end.set)
+    executor.submit(run, IDS[2])
+    executor.drain()
+    assert ran == IDS[:1]
+    executor.open()
+    executor.submit(run, IDS[3])
+    executor.drain()
+    assert ran == [IDS[0], IDS[3]]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from swarm.engine import developer, tools
-from swarm.engine.lifecycle import retry
 from swarm.engine.executor import executor
+from swarm.engine.lifecycle import retry
 from swarm.models import Event, Execution, FileLock, Node
 from tests.chat.server import Exchange, completion
 from tests.main_job import MainJob, call_tools, node_of, play, report_of

@@ -242,4 +242,3 @@ def test_each_turn_is_recorded_with_its_reply_and_the_tools_answers(main_job: Ma
     assert all(len(turn.results) == len(turn.reply["tool_calls"]) for turn in turns)
     assert execution["usage"]["calls"] == 4
     assert execution["usage"]["prompt_tokens"] == sum(turn.prompt_tokens for turn in turns) > 0
-

@@ -62,14 +62,14 @@ def test_nodes_that_ran_all_at_once_are_verified(count: int, length_s: float) ->
     assert result["critical_path"] == pytest.approx(1)
 
 
-@given(count=st.integers(min_value=2, max_value=50), length_s=seconds)
+@given(count=st.integers(min_value=2, max_value=50), length_ms=st.integers(min_value=1, max_value=100_000_000))
 def test_nodes_that_waited_for_each_other_are_not_verified_although_all_were_there_at_once(
-    count: int, length_s: float
+    count: int, length_ms: int
 ) -> None:
-    nodes = [node(0, length_s * (number + 1), work_s=length_s) for number in range(count)]
-    result = verdict(nodes)
-    assert result["ratio"] == pytest.approx(count, rel=0.01)
-    assert result["verified"] is (result["ratio"] is not None and result["ratio"] < 2)
+    length_s = length_ms / 1000
+    result = verdict([node(0, length_s * (number + 1), work_s=length_s) for number in range(count)])
+    assert result["ratio"] == pytest.approx(count)
+    assert result["verified"] is False
 
 
 def test_the_numbers_are_those_of_the_contract() -> None:

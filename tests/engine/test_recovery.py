@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from django.utils.timezone import now
 
+from swarm.cancellation import Cancellation
 from swarm.engine.attempts import run_node
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import shut_down
 from swarm.engine.recovery import Recovery, dispatch_orphans, put_back_lost_nodes
 from swarm.events.record import recording
 from swarm.locks.claims import claim_path
-from swarm.cancellation import Cancellation
 from swarm.models import Event, Execution, FileLock, Node
 from tests.chat.server import Exchange
 from tests.engine.test_cancelling import wait_until

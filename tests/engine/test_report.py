@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from pytest_django import DjangoAssertNumQueries
 
 from swarm.engine import timesheet
-from swarm.engine.report import ExecutionReport, NodeReport, execution_report
+from swarm.engine.report import ExecutionReport, NodeReport, execution_report, execution_summaries
 from swarm.models import Activity, Execution, Node, Period
 from tests.factories import make_execution, make_node
 
@@ -157,6 +157,26 @@ def test_the_reports_have_exactly_the_fields_that_they_promise() -> None:
     report = report_of(execution)
     assert set(report) == set(get_type_hints(ExecutionReport))
     assert set(report["nodes"][0]) == set(get_type_hints(NodeReport))
+
+
+def test_summaries_say_the_same_as_the_reports_in_the_order_given_but_leave_the_nodes_out() -> None:
+    first, second = make_execution(), make_execution()
+    for execution in (first, second, second):
+        completed_node(execution, thinking=1, checking=1)
+    executions = [Execution.objects.get(pk=it.pk) for it in (second, first)]
+    expected = [{name: it for name, it in execution_report(of).items() if name != "nodes"} for of in executions]
+    assert execution_summaries(executions) == expected
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_number_of_queries_does_not_grow_with_the_executions(
+    count: int, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(count):
+        completed_node(make_execution(), thinking=1)
+    executions = list(Execution.objects.all())
+    with django_assert_num_queries(2):
+        assert len(execution_summaries(executions)) == count
 
 
 @pytest.mark.parametrize("count", [1, 3])
