@@ -56,9 +56,11 @@ class Environment:
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         return self._parse(name, default, lambda raw: choices[choices.index(raw)], f"Use one of: {', '.join(choices)}.")
 
-    def database(self, name: str, default: str) -> dict[str, Any]:
+    def database(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
         """A Django database dictionary from a URL such as `postgres://user:password@host/name`."""
-        url = self.text(name, default)
+        url = self.text(name)
+        if not url:
+            return default
         try:
             # Checked before it is parsed: the parser warns of other URLs, passwords included.
             if not url.startswith(("sqlite:///", "postgres://", "postgresql://")):
@@ -74,7 +76,7 @@ class Environment:
                     "Use postgres://USER:PASSWORD@HOST:PORT/NAME or sqlite:////path/to/file.",
                 )
             )  # fmt: skip
-            return dict(self._env.db_url_config(default))
+            return default
         return database
 
     def _parse(self, name: str, default: Value, parse: Callable[[str], Value], hint: str) -> Value:

@@ -109,7 +109,8 @@ TEMPLATES = [
 
 def _database() -> dict[str, Any]:
     """SQLite in WAL mode with IMMEDIATE transactions, or PostgreSQL behind psycopg's pool (reasons: README)."""
-    database = environment.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    embedded = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(BASE_DIR / "db.sqlite3")}
+    database = environment.database("DATABASE_URL", embedded)
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from swarmsite.environment import MOST, Environment
 
-SQLITE = "sqlite:////somewhere/db.sqlite3"
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/somewhere/db.sqlite3"}
 PASSWORD = "hunter2"
 
 
@@ -99,7 +99,6 @@ def test_a_database_is_read_from_its_url() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "",
         "nonsense",
         f"//ada:{PASSWORD}@host/swarm",
         f"mysql://ada:{PASSWORD}@host/swarm",

@@ -139,6 +139,10 @@ def _tool_call(call: dict[str, Any], number: int) -> ToolCall:
         return ToolCall(call_id, function["name"], None, f"The arguments are not JSON: {error}.")
     if not isinstance(parsed, dict):
         return ToolCall(call_id, function["name"], None, "The arguments must be one JSON object.")
+    if _storable(parsed) != parsed:
+        return ToolCall(
+            call_id, function["name"], None, "The arguments hold a NUL or half a surrogate pair: leave it out."
+        )
     return ToolCall(call_id, function["name"], parsed)
 
 

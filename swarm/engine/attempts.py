@@ -63,21 +63,27 @@ def _take(node_id: uuid.UUID) -> Node | None:
 
 def _run(node: Node, cancellation: Cancellation) -> None:
     timesheet = Timesheet(node)
-    deadline_s = time.monotonic() + node.execution.node_timeout_s
     try:
-        _notice_early_cancel(node, cancellation)
-        while error := _try_once(node, timesheet, cancellation, deadline_s):
-            if not _may_try_again(node, error):
-                with recording(node.execution_id) as record:
-                    timesheet.close()
-                    fail_node(record, node, error)
-                return
-            _prepare_next_try(node, timesheet, cancellation, error)
-    except Cancelled:
-        _stop(node, timesheet)
+        try:
+            _work_to_the_end(node, timesheet, cancellation)
+        except Cancelled:
+            _stop(node, timesheet)
     except WrongStatus as error:
         # Somebody else has ended the node or taken it up; what it held was released with that.
         log.warning("node.taken_away", node=str(node.pk), reason=error.message)
+
+
+def _work_to_the_end(node: Node, timesheet: Timesheet, cancellation: Cancellation) -> None:
+    """Make attempts until one succeeds or no further one may be made. Raises `Cancelled` and `WrongStatus`."""
+    deadline_s = time.monotonic() + node.execution.node_timeout_s
+    _notice_early_cancel(node, cancellation)
+    while error := _try_once(node, timesheet, cancellation, deadline_s):
+        if not _may_try_again(node, error):
+            with recording(node.execution_id) as record:
+                timesheet.close()
+                fail_node(record, node, error)
+            return
+        _prepare_next_try(node, timesheet, cancellation, deadline_s, error)
 
 
 def _stop(node: Node, timesheet: Timesheet) -> None:
@@ -141,7 +147,9 @@ def _may_try_again(node: Node, error: SwarmError) -> bool:
     return error.retryable and node.attempt < node.max_attempts
 
 
-def _prepare_next_try(node: Node, timesheet: Timesheet, cancellation: Cancellation, error: SwarmError) -> None:
+def _prepare_next_try(
+    node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float, error: SwarmError
+) -> None:
     """Roll the attempt back and wait: for the others of a deadlock to end, or as long as full jitter says.
 
     Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
@@ -153,7 +161,7 @@ def _prepare_next_try(node: Node, timesheet: Timesheet, cancellation: Cancellati
         node.begin_attempt()
         release_claims(record, node)
     if isinstance(error, DeadlockVictim):
-        while Node.objects.active().filter(pk__in=error.others).exists():
+        while time.monotonic() < deadline_s and Node.objects.active().filter(pk__in=error.others).exists():
             cancellation.wait(0.5)
     else:
         cancellation.wait(delay_s)

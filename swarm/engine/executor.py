@@ -32,11 +32,13 @@ class ThreadExecutor:
         """Take no more nodes, forget those that wait, call `stop_running`, and wait until all have ended."""
         with self._mutex:
             self._is_open = False
-            waiting = list(self._futures)
-        for future in waiting:
+            futures = set(self._futures)
+        for future in futures:
             future.cancel()
-        stop_running()
-        self.drain()
+        while futures := self._unfinished():
+            # Again and again: a node may have been on its way to where it can be stopped.
+            stop_running()
+            wait(futures, timeout=0.2)
 
     def submit(self, run: Callable[[uuid.UUID], None], node_id: uuid.UUID) -> None:
         """Run `run(node_id)` in a thread of the pool; a closed executor leaves the node to others."""
@@ -57,16 +59,18 @@ class ThreadExecutor:
 
     def drain(self) -> None:
         """Wait until all that was submitted, also meanwhile, has ended; the pool ends, a later submit makes another."""
-        while True:
-            with self._mutex:
-                futures = set(self._futures)
-            if not futures:
-                break
+        while futures := self._unfinished():
             wait(futures)
+
+    def _unfinished(self) -> set[Future[None]]:
+        """What has not ended yet; once that is nothing, the pool ends too, and its threads with it."""
         with self._mutex:
+            if self._futures:
+                return set(self._futures)
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
+        return set()
 
     def _forget(self, future: Future[None]) -> None:
         with self._mutex:

@@ -139,9 +139,13 @@ def dispatch(execution_id: uuid.UUID) -> None:
 
 
 def run_and_dispatch(node_id: uuid.UUID) -> None:
-    """Run a node and then hand on those that waited for its developer."""
-    if run_node(node_id):
-        dispatch(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
+    """Run a node and then, however it ended, hand on those that waited for its developer."""
+    has_run = True
+    try:
+        has_run = run_node(node_id)
+    finally:
+        if has_run:
+            dispatch(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
 
 
 def _earlier(user: User | None, key: str) -> Execution | None:

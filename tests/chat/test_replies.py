@@ -49,7 +49,10 @@ def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
     assert read(with_tool_call(arguments)).tool_calls[0].arguments == {}
 
 
-@pytest.mark.parametrize("arguments", ["{'path': 1}", '{"path": ', "[1]", "7", '{"n": NaN}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"path": "\\u0000"}', '{"path": "\\ud800"}', "{'path': 1}", '{"path": ', "[1]", "7", '{"n": NaN}', "[" * 100_000],
+)
 def test_arguments_that_are_no_json_object_are_for_the_model_to_mend(arguments: str) -> None:
     call = read(with_tool_call(arguments)).tool_calls[0]
     assert call.arguments is None
