@@ -40,8 +40,8 @@ MAY_IMPORT_EACH_OTHER = {0, 1}
 ON_ITS_OWN = {"swarm.simulator": {"swarm.errors"}}
 """Units that import nothing of `swarm` but what is named here."""
 
-LIBRARIES_OF_THE_CORE = {"regex", "ruamel"}
-"""What level 0 may import besides the standard library: libraries that parse."""
+LIBRARIES_OF_THE_CORE = {"re2", "ruamel", "watchfiles"}
+"""What level 0 may import besides the standard library: libraries that parse or watch files."""
 
 READS_SETTINGS = {"swarm.checks"}
 """What may import `swarmsite`; everybody else reads settings through Django."""

@@ -1,7 +1,7 @@
 // Keeps a page live: follows its socket, turns each frame into a DOM event, and tells htmx when to fetch what changed.
 // Builds no HTML. The page says in #live which socket to follow (data-socket) and how often to refresh at most
-// (data-interval), and which node alone it shows (data-node); #seen, where there is one, holds the number of the last
-// event that the page shows.
+// (data-interval), and, where not all events matter, which node alone it shows (data-node) or how the types of those
+// that do begin (data-events); #seen, where there is one, holds the number of the last event that the page shows.
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 15_000;
@@ -59,6 +59,7 @@ class Feed {
     const seen = document.getElementById("seen");
     this.seq = seen ? Number(seen.value) : null;
     this.node = root.dataset.node;
+    this.types = root.dataset.events?.split(" ") ?? [""];
     this.refresher = refresher;
     this.retries = 0;
     this.watchForSleep();
@@ -88,7 +89,11 @@ class Feed {
     if (this.seq !== null) this.seq = frame.seq;
     const card = frame.node && document.getElementById(`node-${frame.node}`);
     (card || document.body).dispatchEvent(new CustomEvent(frame.type, { detail: frame, bubbles: true }));
-    if (!this.node || this.node === frame.node) this.refresher.request();
+    if (this.concerns(frame)) this.refresher.request();
+  }
+
+  concerns(frame) {
+    return (!this.node || this.node === frame.node) && this.types.some((type) => frame.type.startsWith(type));
   }
 
   closed(code) {

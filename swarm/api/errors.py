@@ -18,6 +18,7 @@ from ninja.errors import HttpError, ValidationError
 
 from swarm.api.schemas import InvalidField, Problem
 from swarm.chat import errors as chat
+from swarm.engine.drift import PreviewOutdated, RepairStopped
 from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
 from swarm.errors import Misconfigured, SwarmError
 from swarm.locks.errors import NotTheHolder, PathHeld
@@ -131,6 +132,8 @@ STATUS_OF: Mapping[type[SwarmError], int] = {
     NotTheHolder: 409,
     AmbiguousStory: 409,
     NoStories: 409,
+    PreviewOutdated: 409,
+    RepairStopped: 409,
     NoCommits: 409,
     NoSuchCommit: 409,
     NoSuchBranch: 409,

@@ -14,6 +14,7 @@ from django.core.management import CommandError
 from swarm.chat.gateway import close_gateway
 from swarm.engine.lifecycle import shut_down
 from swarm.engine.recovery import Recovery
+from swarm.engine.story_watch import recording_story_changes
 
 
 def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
@@ -31,7 +32,8 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
     recovery = Recovery()
     recovery.start()
     try:
-        server.run()
+        with recording_story_changes():
+            server.run()
     finally:
         recovery.stop()
         _end_sockets()

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from swarm.stories.board import Board, BoardEntry, EntryKind, read_board, set_board_status
 from swarm.stories.errors import AmbiguousStory, NoStories, StoriesFolderMissing, StoryFileUnreadable
@@ -175,7 +176,13 @@ def scan_folder(workspace: Path, folder: Path) -> dict[str, bytes]:
     return files
 
 
-def read_catalogue(files: Mapping[str, bytes]) -> Catalogue:
+class ReadStory(Protocol):
+    """`read_story`, or something that remembers what it read."""
+
+    def __call__(self, data: bytes, path: str, *, on_board: bool) -> Story | None: ...
+
+
+def read_catalogue(files: Mapping[str, bytes], read: ReadStory = read_story) -> Catalogue:
     """Read the stories, the plans and the board among `files`, given by their paths relative to the workspace."""
     boards = sorted((path for path in files if _name(path) in BOARD_NAMES), key=lambda path: (path.count("/"), path))
     board_path = boards[0] if boards else ""
@@ -186,7 +193,7 @@ def read_catalogue(files: Mapping[str, bytes]) -> Catalogue:
     stories = []
     for path in sorted(files):
         if path.endswith(".md"):
-            story = read_story(files[path], path, on_board=_names_a_story(board, key_of(path)))
+            story = read(files[path], path, on_board=_names_a_story(board, key_of(path)))
             stories += [story] if story else []
     for path in sorted(path for path in files if _name(path) in PLAN_NAMES):
         planned, plan_problems = read_planned(files[path])

@@ -22,5 +22,7 @@ urlpatterns = [
     path("executions/<uuid:execution_id>/retry/", executions.retry, name="execution-retry"),
     path("nodes/<uuid:node_id>/", nodes.node, name="node"),
     path("stories/", stories.stories, name="stories"),
+    path("stories/<path:story_id>/", stories.story, name="story"),
+    path("drift/", stories.drift, name="drift"),
     path("locks/", locks.locks, name="locks"),
 ]

@@ -79,3 +79,81 @@ def test_a_page_that_cannot_be_is_refused(query: dict[str, object], reader: ApiC
     document = problem(reader.get("/api/stories", **query), 422, "invalid_request")
 
     assert invalid_fields(document) == {("query", next(iter(query)))}
+
+
+# Drift
+
+
+@pytest.fixture
+def drifted(workspace: Repository) -> Repository:
+    """The board is behind on 1.10, and knows a story without a file."""
+    board = "development_status:\n  1-1-soup: ready-for-dev\n  1-10-salad: review\n  1-11-pie: review\n"
+    (workspace.root / "stories/sprint-status.yaml").write_text(board)
+    return workspace
+
+
+PIE = {
+    "key": "1-11-pie",
+    "story": "1.11",
+    "file_status": None,
+    "board_status": "review",
+    "text": "the board has 1-11-pie as review, but there is no file for it",
+}
+
+
+@pytest.mark.usefixtures("drifted")
+def test_drift_comes_with_the_exact_edits_that_would_end_it(reader: ApiClient) -> None:
+    report = reader.get("/api/stories/drift").json()
+
+    assert len(report.pop("fingerprint")) == 64
+    assert report == {
+        "drift": [
+            {
+                "key": "1-10-salad",
+                "story": "1.10",
+                "file_status": "done",
+                "board_status": "review",
+                "text": "the file says done, the board review",
+            },
+            PIE,
+        ],
+        "edits": [
+            {
+                "path": "stories/sprint-status.yaml",
+                "statuses": [{"key": "1-10-salad", "on_board": True, "before": "review", "after": "done"}],
+                "diff": "--- stories/sprint-status.yaml\n+++ stories/sprint-status.yaml\n@@ -2,3 +2,3 @@\n"
+                "   1-1-soup: ready-for-dev\n-  1-10-salad: review\n+  1-10-salad: done\n   1-11-pie: review\n",
+            }
+        ],
+        "undecided": [PIE],
+    }
+
+
+def test_a_repair_writes_the_previewed_edits_and_says_which(writer: ApiClient, drifted: Repository) -> None:
+    preview = writer.get("/api/stories/drift").json()
+    response = writer.post("/api/stories/repair", {"fingerprint": preview["fingerprint"]})
+
+    assert response.json() == {"edits": preview["edits"]}
+    assert "1-10-salad: done" in (drifted.root / "stories/sprint-status.yaml").read_text()
+    assert writer.get("/api/stories/drift").json()["drift"] == [PIE]
+
+
+def test_a_repair_whose_preview_is_outdated_writes_nothing(writer: ApiClient, drifted: Repository) -> None:
+    preview = writer.get("/api/stories/drift").json()
+    board = drifted.root / "stories/sprint-status.yaml"
+    board.write_text(changed := board.read_text() + "# mine\n")
+
+    problem(writer.post("/api/stories/repair", {"fingerprint": preview["fingerprint"]}), 409, "preview_outdated")
+    assert board.read_text() == changed
+
+
+def test_who_may_only_look_cannot_repair(reader: ApiClient, drifted: Repository) -> None:
+    preview = reader.get("/api/stories/drift").json()
+    problem(reader.post("/api/stories/repair", {"fingerprint": preview["fingerprint"]}), 403, "not_permitted")
+    assert "1-10-salad: review" in (drifted.root / "stories/sprint-status.yaml").read_text()
+
+
+@pytest.mark.usefixtures("drifted")
+def test_a_repair_without_a_fingerprint_is_refused(writer: ApiClient) -> None:
+    document = problem(writer.post("/api/stories/repair", {}), 422, "invalid_request")
+    assert invalid_fields(document) == {("body", "fingerprint")}
