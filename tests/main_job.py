@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from swarm.engine.report import ExecutionReport, NodeReport, execution_report
 from swarm.models import Execution
 from swarm.simulator.developer import Reply, TooManyRequests, reply_to
 from tests.chat.server import Exchange, ModelServer, completion
+from tests.workspace.repositories import commit_all
 
 Behaviour = Callable[[Exchange], None]
 
@@ -72,6 +74,13 @@ class MainJob:
         walker = git.walk(execution["head_commit"], pygit2.enums.SortMode.REVERSE | pygit2.enums.SortMode.TOPOLOGICAL)
         walker.hide(execution["base_commit"])
         return list(walker)
+
+    def commit_status(self, story: str, status: str) -> None:
+        """Write and commit another status into a story's file, as its author does."""
+        name = f"{story.replace('.', '-')}-*.md"
+        path = next((self.workspace / "_bmad-output" / "implementation-artifacts").glob(name))
+        path.write_text(re.sub("^Status: .*$", f"Status: {status}", path.read_text(), count=1, flags=re.MULTILINE))
+        commit_all(pygit2.Repository(str(self.workspace)), f"{story} is {status}")
 
     def file(self, execution: ExecutionReport, path: str) -> str:
         """A file's text at the end of the execution's branch."""

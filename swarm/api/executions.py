@@ -15,10 +15,14 @@ from swarm.api.paging import Page, PageQuery, page_of_rows
 from swarm.api.schemas import (
     ConflictEntry,
     EventFrame,
+    PlanQuery,
     RetryBody,
     StartBody,
 )
 from swarm.engine import lifecycle, report
+from swarm.engine.backlog import read_backlog
+from swarm.engine.plan_report import PlanReport, report_run
+from swarm.engine.planning import plan_run, read_dependencies
 from swarm.models import Conflict, Event, Execution
 
 router = Router(tags=["executions"])
@@ -44,6 +48,20 @@ def execute(
     execution = lifecycle.start(asked, user=request.user, idempotency_key=idempotency_key)  # type: ignore[arg-type]
     response["Location"] = reverse("api:status", args=[execution.pk])
     return Status(202, _report(execution.pk))
+
+
+@router.get("/plan", response=PlanReport)
+def plan(request: HttpRequest, query: Query[PlanQuery]) -> Any:
+    """How a run over these stories would start, without starting it: all that are ready if none is named."""
+    backlog = read_backlog()
+    named = [story.strip() for story in query.stories.split(",") if story.strip()]
+    run = plan_run(
+        backlog,
+        named or [story.id for story in backlog.catalogue.ready()],
+        depends_on=read_dependencies(query.depends_on),
+        developers=query.developers,
+    )
+    return report_run(run)
 
 
 @router.get("/executions", response=Page[report.ExecutionSummary])

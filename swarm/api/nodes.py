@@ -26,7 +26,7 @@ def node(request: HttpRequest, node_id: uuid.UUID) -> Any:
     """One node with its attempts, calls, held locks and checks."""
     row = Node.objects.get(pk=node_id)
     return {
-        **node_report(row, row.periods.all().seconds_by_activity()),
+        **node_report(row),
         "execution": row.execution_id,
         "attempts": _attempts(row),
         "calls": row.turns.defer("reply", "results"),

@@ -54,11 +54,27 @@ class StartBody(Body):
     """What to run and how; what is left out has its default."""
 
     stories: list[Text] = Field(max_length=10_000, examples=[["1.1", "1.2"]])
+    depends_on: dict[Text, list[Text]] = Field(
+        {},
+        max_length=10_000,
+        examples=[{"1.2": ["1.1"]}],
+        description="By story, what must be done before it starts: others of the run, or stories that are done.",
+    )
     developers: int | None = Field(None, ge=1, le=LARGEST, description="Nodes at work at once; default: one a story.")
     max_attempts: int | None = Field(None, ge=1, le=100)
     on_conflict: Execution.OnConflict = Execution.OnConflict.WAIT
     node_timeout: float | None = Field(None, gt=0, le=WEEK_S, description="Seconds that one node may take.")
     token_budget: int | None = Field(None, ge=1, le=LARGEST, description="Tokens that all nodes may use together.")
+
+
+class PlanQuery(Schema):
+    """Which run to plan."""
+
+    stories: Text = Field("", description="Ids with commas between them; all stories that are ready if left out.")
+    depends_on: list[Text] = Field(
+        [], max_length=10_000, description="Such as `1.2:1.1` if story 1.2 is to wait for story 1.1; repeatable."
+    )
+    developers: int | None = Field(None, ge=1, le=LARGEST)
 
 
 class RetryBody(Body):

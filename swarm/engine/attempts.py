@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from pathlib import Path
 
 import structlog
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.engine.backlog import open_workspace
 from swarm.engine.closing import cancel_node, fail_node, put_back_node
 from swarm.engine.developer import develop
 from swarm.engine.errors import InternalError, UnknownStory, WorkerStopped
@@ -23,6 +23,7 @@ from swarm.locks.claims import release_claims
 from swarm.locks.errors import DeadlockVictim
 from swarm.models import Activity, Event, Execution, Node, WrongStatus
 from swarm.stories.reader import read_story
+from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
@@ -32,8 +33,11 @@ BACKOFF_CAP_S = 30.0
 
 
 def run_node(node_id: uuid.UUID) -> bool:
-    """Run one node to its end; False if it no longer waits for a developer, or its execution has none free."""
-    node = _take(node_id)
+    """Run the node whose turn it is in the execution of this one to its end; False if none is to start now.
+
+    Threads may come in any order; which node starts is settled by the nodes' numbers, that is by the plan.
+    """
+    node = _take_next(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
     if node is None:
         return False
     log.info("node.started", execution=str(node.execution_id), node=str(node.pk), story=node.story_id)
@@ -45,14 +49,15 @@ def run_node(node_id: uuid.UUID) -> bool:
     return True
 
 
-def _take(node_id: uuid.UUID) -> Node | None:
-    """Take a pending node if its execution has a developer free; the execution's row decides races."""
-    execution_id = Node.objects.values_list("execution_id", flat=True).get(pk=node_id)
+def _take_next(execution_id: uuid.UUID) -> Node | None:
+    """Take the next node that may start, if the execution has a developer free; its row decides races."""
     with recording(execution_id) as record:
         execution = record.execution
-        node = Node.objects.select_related("execution").get(pk=node_id)
         is_free = execution.nodes.filter(status=Node.Status.RUNNING).count() < execution.developers
-        if node.status != Node.Status.PENDING or execution.cancel_requested_at or not is_free:
+        if execution.cancel_requested_at or not is_free:
+            return None
+        node = execution.nodes.select_related("execution").next_to_start()
+        if node is None:
             return None
         if execution.status == Execution.Status.PENDING:
             execution.start()
@@ -123,7 +128,7 @@ def _try_once(node: Node, timesheet: Timesheet, cancellation: Cancellation, dead
 
 def _prepare(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float) -> Work:
     execution = node.execution
-    repository = open_workspace()
+    repository = Repository.open(Path(execution.workspace))
     head = repository.branch_head(execution.branch)
     story = read_story(repository.read_file(head, node.story_path) or b"", node.story_path, on_board=True)
     if story is None:

@@ -43,15 +43,21 @@ def read_backlog() -> Backlog:
 def require_model() -> None:
     """Raise `Misconfigured` unless a model was chosen."""
     if not settings.SWARM_CHAT_MODEL:
-        raise Misconfigured(
-            "SWARM_CHAT_MODEL is not set: set it to the name of the model that the endpoint at "
-            f"{settings.SWARM_CHAT_BASE_URL} should use."
-        )
+        raise Misconfigured(_no_model())
+
+
+def _no_model() -> str:
+    return (
+        "SWARM_CHAT_MODEL is not set: set it to the name of the model that the endpoint at "
+        f"{settings.SWARM_CHAT_BASE_URL} should use."
+    )
 
 
 def _warnings(repository: Repository) -> list[str]:
-    uncommitted = repository.uncommitted_paths()
-    if not uncommitted:
-        return []
-    shown = ", ".join(uncommitted[:5]) + (" …" if len(uncommitted) > 5 else "")
-    return [f"Uncommitted changes are left alone and not seen by a run ({shown}): commit what the stories need."]
+    warnings = [] if settings.SWARM_CHAT_MODEL else [_no_model()]
+    if uncommitted := repository.uncommitted_paths():
+        shown = ", ".join(uncommitted[:5]) + (" …" if len(uncommitted) > 5 else "")
+        warnings.append(
+            f"Uncommitted changes are left alone and not seen by a run ({shown}): commit what the stories need."
+        )
+    return warnings

@@ -6,6 +6,7 @@ from collections import Counter
 
 from django.utils.timezone import now
 
+from swarm.engine.errors import DependencyFailed
 from swarm.engine.timesheet import Timesheet, progress_data
 from swarm.errors import SwarmError
 from swarm.events.record import Recorder
@@ -25,17 +26,18 @@ def complete_node(
 
 
 def fail_node(record: Recorder, node: Node, error: SwarmError) -> None:
-    """End a node that no attempt is left for, or whose error no attempt can mend."""
-    node.fail(error)
-    record("swarm:node-failed", node, **progress_data(node), error={"code": error.code, "message": error.message})
-    _leave(record, node)
+    """End a node that no attempt is left for, or whose error no attempt can mend, and what waited for its story."""
+    _fail(record, node, error)
+    _fail_dependants(record, node)
 
 
 def cancel_node(record: Recorder, node: Node) -> None:
-    """End a node that was told to stop."""
+    """End a node that was told to stop, and what waited for its story unless that is to be cancelled too."""
     node.cancel()
     record("swarm:node-cancelled", node, **progress_data(node))
     _leave(record, node)
+    if not record.execution.cancel_requested_at:
+        _fail_dependants(record, node)
 
 
 def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
@@ -43,6 +45,24 @@ def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
     node.put_back()
     release_claims(record, node)
     record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
+
+
+def _fail(record: Recorder, node: Node, error: SwarmError) -> None:
+    node.fail(error)
+    record("swarm:node-failed", node, **progress_data(node), error={"code": error.code, "message": error.message})
+    _leave(record, node)
+
+
+def _fail_dependants(record: Recorder, node: Node) -> None:
+    """End the nodes that can no longer start: one after another, for others may wait for them in turn."""
+    ended = {node.story_id: node.status}
+    # Whatever a node depends on has a lower number.
+    for waiting in Node.objects.filter(execution=node.execution_id, status=Node.Status.PENDING).order_by("number"):
+        missing = next((story for story in waiting.depends_on if story in ended), None)
+        if missing is not None:
+            reason = f"It waited for story {missing}, which is {ended[missing]}; a retry runs both."
+            _fail(record, waiting, DependencyFailed(reason))
+            ended[waiting.story_id] = waiting.status
 
 
 def _leave(record: Recorder, node: Node) -> None:

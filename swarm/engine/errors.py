@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swarm.errors import SwarmError
+from swarm.stories.plan import DependencyProblem
 
 
 class UnknownStory(SwarmError):
@@ -13,6 +16,22 @@ class UnusableRequest(SwarmError):
     """An execution was asked for with options that cannot work."""
 
     code = "unusable_request"
+
+
+class UnusableDependencies(UnusableRequest):
+    """An execution was asked for with dependencies that cannot be kept: a circle, or a story that nobody does."""
+
+    code = "unusable_dependencies"
+
+    def __init__(self, message: str, problems: Sequence[DependencyProblem] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class DependencyFailed(SwarmError):
+    """A node waited for a story that failed or was cancelled."""
+
+    code = "dependency_failed"
 
 
 class NothingToRetry(SwarmError):

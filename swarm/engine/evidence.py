@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from swarm.models import Activity, CheckRun
 from swarm.workspace.checkout import checked_out
 from swarm.workspace.checks import run_checks
 
-CHECKOUTS = Path(tempfile.gettempdir()) / "swarm-checkouts"
+CHECKOUTS = Path(tempfile.gettempdir()) / f"swarm-checkouts-{os.getuid()}"
 
 
 def check(work: Work) -> CheckRun | None:

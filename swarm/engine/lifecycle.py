@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 from django.conf import settings
@@ -13,14 +12,15 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from swarm.engine.attempts import run_node
-from swarm.engine.backlog import open_workspace, read_backlog, require_model
+from swarm.engine.backlog import read_backlog, require_model
 from swarm.engine.closing import cancel_node
-from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
+from swarm.engine.errors import NothingToRetry, UnusableRequest
 from swarm.engine.executor import executor
+from swarm.engine.planning import plan_run
 from swarm.engine.running import running_nodes
 from swarm.events.record import recording
 from swarm.models import Execution, Node
-from swarm.stories.catalogue import Catalogue, read_catalogue
+from swarm.stories.plan import Plan
 from swarm.stories.story import Story
 
 log = structlog.get_logger(__name__)
@@ -31,9 +31,13 @@ BRANCHES = "swarm"
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What to run and how; None stands for the default. `node_timeout` is in seconds."""
+    """What to run and how; None stands for the default. `node_timeout` is in seconds.
+
+    `depends_on` names, by story, the stories that must be done before it starts.
+    """
 
     stories: Sequence[str]
+    depends_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     developers: int | None = None
     max_attempts: int | None = None
     on_conflict: str = Execution.OnConflict.WAIT
@@ -44,27 +48,24 @@ class StartRequest:
 def start(request: StartRequest, *, user: User | None, idempotency_key: str | None = None) -> Execution:
     """Start an execution and return it at once; its nodes run in the executor's threads.
 
-    The same key of the same user gives the same execution. Raises `UnknownStory`, `UnusableRequest`, `Misconfigured`
-    and the errors of the workspace; nothing is started then.
+    The same key of the same user gives the same execution. Raises `UnknownStory`, `UnusableRequest`,
+    `UnusableDependencies`, `Misconfigured` and the errors of the workspace; nothing is started then.
     """
     if idempotency_key and (earlier := _earlier(user, idempotency_key)):
         return earlier
     require_model()
     _refuse_unusable(request)
     backlog = read_backlog()
-    repository = open_workspace()
-    head = repository.head_commit()
-    committed = read_catalogue(repository.read_files(head, backlog.folder))
-    stories = _choose(request.stories, in_tree=backlog.catalogue, committed=committed)
+    run = plan_run(backlog, request.stories, depends_on=request.depends_on, developers=request.developers)
     execution = Execution(
         created_by_id=user.pk if user else None,
         idempotency_key=idempotency_key or None,
-        workspace=str(repository.root),
+        workspace=str(run.repository.root),
         stories_folder=backlog.folder,
-        board_path=committed.board_path,
-        base_commit=head,
-        head_commit=head,
-        developers=min(request.developers or len(stories), settings.SWARM_MAX_DEVELOPERS),
+        board_path=run.board_path,
+        base_commit=run.head,
+        head_commit=run.head,
+        developers=run.developers,
         max_attempts=request.max_attempts or DEFAULT_MAX_ATTEMPTS,
         on_conflict=request.on_conflict,
         node_timeout_s=request.node_timeout or settings.SWARM_NODE_TIMEOUT,
@@ -75,17 +76,17 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
     try:
         with transaction.atomic():
             execution.save(force_insert=True)
-            nodes = [_node(execution, number, story) for number, story in enumerate(stories, start=1)]
+            nodes = [_node(execution, number, story, run.plan) for number, story in enumerate(run.stories, start=1)]
             Node.objects.bulk_create(nodes)
             with recording(execution.pk) as record:
-                record("swarm:started", stories=[story.id for story in stories], branch=execution.branch)
-            repository.create_branch(execution.branch, head)
+                record("swarm:started", stories=list(run.plan.order), branch=execution.branch)
+            run.repository.create_branch(execution.branch, run.head)
     except IntegrityError:
         # The same key came twice at once, and the other was first.
         if idempotency_key and (earlier := _earlier(user, idempotency_key)):
             return earlier
         raise
-    log.info("execution.started", execution=str(execution.pk), stories=len(stories))
+    log.info("execution.started", execution=str(execution.pk), stories=len(run.stories))
     execution.refresh_from_db()
     dispatch(execution.pk)
     return execution
@@ -108,6 +109,8 @@ def cancel(execution_id: uuid.UUID) -> Execution:
 def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> Execution:
     """Run nodes again, from the start: the failed ones, or those named of the failed and cancelled ones.
 
+    With a node runs what it depends on, unless that is done: it could not start otherwise.
+
     Raises `Execution.DoesNotExist`, `NothingToRetry`, and `WrongStatus` while the execution still runs.
     """
     with recording(execution_id) as record:
@@ -119,6 +122,7 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
                 "No failed node is there to retry." if nodes is None else "Some nodes are not of this run."
             )
         execution.reopen()
+        chosen = _with_dependencies(execution, chosen)
         for node in chosen:
             node.retry(execution.max_attempts)
         record("swarm:started", stories=[node.story_id for node in chosen], branch=execution.branch, retried=True)
@@ -152,48 +156,38 @@ def _earlier(user: User | None, key: str) -> Execution | None:
     return Execution.objects.filter(created_by_id=user.pk if user else None, idempotency_key=key).first()
 
 
+def _with_dependencies(execution: Execution, chosen: Sequence[Node]) -> list[Node]:
+    """The chosen nodes and what they wait for, one behind another, that is not done; by number."""
+    wanted = {node.story_id for node in chosen}
+    found = {node.pk: node for node in chosen}
+    # Whatever a node depends on has a lower number.
+    for node in execution.nodes.exclude(status=Node.Status.COMPLETED).order_by("-number"):
+        if node.story_id in wanted:
+            wanted.update(node.depends_on)
+            found[node.pk] = node
+    return sorted(found.values(), key=lambda node: node.number)
+
+
 def _refuse_unusable(request: StartRequest) -> None:
-    if not request.stories:
-        raise UnusableRequest("No story was named; name at least one.")
-    repeated = [story for story, count in Counter(request.stories).items() if count > 1]
-    if repeated:
-        raise UnusableRequest(f"Stories named more than once: {', '.join(repeated)}.")
     if request.on_conflict not in Execution.OnConflict.values:
         raise UnusableRequest(
             f"on_conflict is {request.on_conflict!r}; use {' or '.join(Execution.OnConflict.values)}."
         )
-    for name in ("developers", "max_attempts", "node_timeout", "token_budget"):
+    for name in ("max_attempts", "node_timeout", "token_budget"):
         value = getattr(request, name)
         if value is not None and not value > 0:
             raise UnusableRequest(f"{name} is {value}; it must be greater than 0.")
 
 
-def _choose(ids: Sequence[str], *, in_tree: Catalogue, committed: Catalogue) -> list[Story]:
-    """The committed stories with these ids, in the order asked for; what is not committed cannot be run."""
-    unknown = [story for story in ids if in_tree.get(story) is None and committed.get(story) is None]
-    if unknown:
-        known = ", ".join(story.id for story in in_tree.stories[:20]) or "none"
-        raise UnknownStory(f"There is no story {', '.join(unknown)}. Known stories: {known}.")
-    uncommitted = [story for story in ids if committed.get(story) is None]
-    if uncommitted:
-        raise UnusableRequest(
-            f"Not committed yet: {', '.join(uncommitted)}. Developers work on what git has: commit the story files."
-        )
-    stories = [story for it in ids if (story := committed.get(it))]
-    if fileless := [story.id for story in stories if not story.has_own_file]:
-        raise UnusableRequest(
-            f"Planned only, without a file of their own: {', '.join(fileless)}. Write the story files."
-        )
-    return stories
-
-
-def _node(execution: Execution, number: int, story: Story) -> Node:
+def _node(execution: Execution, number: int, story: Story, plan: Plan) -> Node:
     return Node(
         execution=execution,
         number=number,
         story_id=story.id,
         story_title=story.title,
         story_path=story.path,
+        depends_on=list(plan.waits_for[story.id]),
+        predicted_files=[[file.path, file.reason] for file in plan.files[story.id]],
         tasks_total=story.tasks_total,
         tasks_done=story.tasks_done,
         max_attempts=execution.max_attempts,

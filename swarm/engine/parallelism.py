@@ -7,7 +7,7 @@ least the sum of their work, so with n of them the ratio is n or more and the ve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,15 +37,46 @@ class Parallelism(TypedDict):
     reason: str | None
 
 
-def measure(completed: Sequence[NodeTime], *, stories: int, developers: int, was_reopened: bool) -> Parallelism:
+@dataclass(frozen=True)
+class Chain:
+    """Stories of which each waited for the one before it, and how many seconds they worked altogether."""
+
+    stories: tuple[str, ...]
+    work_s: float
+
+
+def longest_chain(works_s: Mapping[str, float], depends_on: Mapping[str, Sequence[str]]) -> Chain:
+    """The chain of dependencies with the most work in it: no order of the same stories takes less time.
+
+    `works_s` are seconds by story, each behind what it depends on; what is not among them does not count.
+    """
+    total_s: dict[str, float] = {}
+    before: dict[str, str | None] = {}
+    for story, work_s in works_s.items():
+        done_before = [dependency for dependency in depends_on.get(story, ()) if dependency in total_s]
+        before[story] = max(done_before, key=total_s.__getitem__, default=None)
+        total_s[story] = work_s + max((total_s[dependency] for dependency in done_before), default=0.0)
+    last = max(total_s, key=total_s.__getitem__, default=None)
+    length_s = total_s[last] if last is not None else 0.0
+    stories: list[str] = []
+    while last is not None:
+        stories.append(last)
+        last = before[last]
+    return Chain(tuple(reversed(stories)), length_s)
+
+
+def measure(
+    completed: Sequence[NodeTime], *, stories: int, developers: int, was_reopened: bool, chain: Chain | None = None
+) -> Parallelism:
     """Compare the makespan of the completed nodes with the mean work of one.
 
-    `verified` is None, with a `reason`, where the comparison says nothing.
+    `verified` is None, with a `reason`, where the comparison says nothing. `chain` is the longest one where
+    dependencies put an order on the stories, None where all could run at once.
     """
     # The monotonic clock that measured the work may run a little faster than the wall's.
     works_s = [min(node.work_s, (node.finished_at - node.started_at).total_seconds()) for node in completed]
     total_s = sum(works_s)
-    reason = _reason_for_silence(len(completed), total_s, stories, developers, was_reopened)
+    reason = _reason_for_silence(len(completed), total_s, stories, developers, was_reopened, chain)
     if not completed or total_s <= 0:
         return Parallelism(
             single_story=None, makespan=None, ratio=None, speedup=None, critical_path=None, verified=None, reason=reason
@@ -66,7 +97,7 @@ def measure(completed: Sequence[NodeTime], *, stories: int, developers: int, was
 
 
 def _reason_for_silence(
-    completed: int, total_s: float, stories: int, developers: int, was_reopened: bool
+    completed: int, total_s: float, stories: int, developers: int, was_reopened: bool, chain: Chain | None
 ) -> str | None:
     if completed < 2:
         return "Fewer than two stories were completed."
@@ -76,4 +107,9 @@ def _reason_for_silence(
         return "Nodes were retried after the execution had ended."
     if total_s <= 0:
         return "No work was measured."
+    if chain is not None:
+        return (
+            "Dependencies put the stories in an order. The longest chain of them, "
+            f"{' → '.join(chain.stories)}, took {chain.work_s:.1f} s of work."
+        )
     return None

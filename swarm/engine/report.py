@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from swarm.engine.parallelism import NodeTime, Parallelism, measure
+from swarm.engine.parallelism import Chain, NodeTime, Parallelism, longest_chain, measure
 from swarm.models import Activity, Execution, Node, Period
 
 
@@ -39,6 +39,7 @@ class NodeReport(TypedDict):
     id: uuid.UUID
     name: str
     story: StoryReference
+    depends_on: list[str]
     status: str
     activity: str
     detail: str
@@ -105,7 +106,9 @@ def execution_report(execution: Execution) -> ExecutionReport:
     """Describe an execution with its nodes, in two queries."""
     nodes = list(execution.nodes.all())
     seconds = Period.objects.filter(node__execution=execution).seconds_by_activity()
-    return ExecutionReport(**_summary(execution, nodes, seconds), nodes=[node_report(node, seconds) for node in nodes])
+    completed = {node.story_id for node in nodes if node.status == Node.Status.COMPLETED}
+    reports = [_node_report(node, seconds, completed) for node in nodes]
+    return ExecutionReport(**_summary(execution, nodes, seconds), nodes=reports)
 
 
 def execution_summaries(executions: Sequence[Execution]) -> list[ExecutionSummary]:
@@ -117,15 +120,25 @@ def execution_summaries(executions: Sequence[Execution]) -> list[ExecutionSummar
     return [_summary(execution, nodes[execution.pk], seconds) for execution in executions]
 
 
-def node_report(node: Node, seconds: Mapping[tuple[uuid.UUID, str], float]) -> NodeReport:
-    """Describe a node; `seconds` are those booked by node and activity."""
+def node_report(node: Node) -> NodeReport:
+    """Describe one node by itself."""
+    # Asked for only where it matters: most nodes wait for nobody.
+    completed = node.execution.nodes.completed_stories() if node.waits_for(()) else ()
+    return _node_report(node, Period.objects.filter(node=node).seconds_by_activity(), completed)
+
+
+def _node_report(
+    node: Node, seconds: Mapping[tuple[uuid.UUID, str], float], completed_stories: Container[str]
+) -> NodeReport:
+    waits_for = node.waits_for(completed_stories)
     return NodeReport(
         id=node.pk,
         name=node.name,
         story=StoryReference(id=node.story_id, title=node.story_title, path=node.story_path),
+        depends_on=node.depends_on,
         status=node.status,
         activity=node.activity,
-        detail=node.detail,
+        detail=f"waits for {' and '.join(waits_for)} to be done" if waits_for else node.detail,
         progress=node.progress,
         tasks_done=node.tasks_done,
         tasks_total=node.tasks_total,
@@ -140,7 +153,7 @@ def node_report(node: Node, seconds: Mapping[tuple[uuid.UUID, str], float]) -> N
         files=node.files,
         commit=node.commit or None,
         summary=node.summary,
-        usage=Usage(calls=node.calls, prompt_tokens=node.prompt_tokens, completion_tokens=node.completion_tokens),
+        usage=_usage([node]),
         error=ErrorReport(code=node.error_code, message=node.error_message, retryable=node.error_retryable)
         if node.error_code
         else None,
@@ -161,7 +174,22 @@ def parallelism(
         for node in nodes
         if node.status == Node.Status.COMPLETED and node.started_at and node.finished_at
     ]
-    return measure(times, stories=len(nodes), developers=execution.developers, was_reopened=execution.was_reopened)
+    return measure(
+        times,
+        stories=len(nodes),
+        developers=execution.developers,
+        was_reopened=execution.was_reopened,
+        chain=_longest_chain(nodes, seconds),
+    )
+
+
+def _longest_chain(nodes: Sequence[Node], seconds: Mapping[tuple[uuid.UUID, str], float]) -> Chain | None:
+    """The longest chain of dependencies among the completed nodes, which come by number; None if no node has any."""
+    depends_on = {node.story_id: node.depends_on for node in nodes}
+    if not any(depends_on.values()):
+        return None
+    done = (node for node in nodes if node.status == Node.Status.COMPLETED)
+    return longest_chain({node.story_id: work_time(node, seconds) for node in done}, depends_on)
 
 
 def _summary(
@@ -185,14 +213,18 @@ def _summary(
         branch=execution.branch,
         base_commit=execution.base_commit,
         head_commit=execution.head_commit,
-        usage=Usage(
-            calls=sum(node.calls for node in nodes),
-            prompt_tokens=sum(node.prompt_tokens for node in nodes),
-            completion_tokens=sum(node.completion_tokens for node in nodes),
-        ),
+        usage=_usage(nodes),
         parallelism=parallelism(execution, nodes, seconds),
         warnings=execution.warnings,
         last_seq=execution.last_seq,
+    )
+
+
+def _usage(nodes: Sequence[Node]) -> Usage:
+    return Usage(
+        calls=sum(node.calls for node in nodes),
+        prompt_tokens=sum(node.prompt_tokens for node in nodes),
+        completion_tokens=sum(node.completion_tokens for node in nodes),
     )
 
 

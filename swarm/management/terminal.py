@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from swarm.engine.plan_report import PlanReport
 from swarm.engine.report import ExecutionReport, NodeReport, execution_report
 from swarm.models import Event, Execution
 
@@ -76,6 +77,23 @@ def table(report: ExecutionReport) -> Table:
     return shown
 
 
+def show_plan(report: PlanReport, console: Console) -> None:
+    """Print when each story of a run would start, and which files several of them will likely touch."""
+    shown = Table(title=f"{len(report['stories'])} stories, {report['developers']} developers", box=box.SIMPLE_HEAD)
+    for heading in ("Story", "Starts", "Will likely touch"):
+        shown.add_column(heading)
+    for start in report["stories"]:
+        when = start["why"] or "At once."
+        if start["suggested_dependencies"]:
+            when += f" Its file names {', '.join(start['suggested_dependencies'])} as coming first."
+        story = f"{start['story']['id']} {start['story']['title']}"
+        cells = [story, when, "\n".join(file["path"] for file in start["files"])]
+        shown.add_row(*(Text("\n".join(printable(line) for line in cell.split("\n"))) for cell in cells))
+    console.print(shown)
+    for shared in report["likely_conflicts"]:
+        console.print(Text(printable(f"{shared['path']}: {', '.join(shared['stories'])} will likely touch it.")))
+
+
 def verdict(report: ExecutionReport) -> str:
     """The NFR-1 verdict with its numbers, in a sentence."""
     measured = report["parallelism"]
@@ -121,7 +139,7 @@ def _read(execution_id: uuid.UUID) -> ExecutionReport:
 def _activity(node: NodeReport) -> str:
     if node["error"]:
         return f"{node['error']['code']}: {node['error']['message']}"
-    return f"{node['activity']} {node['detail']}" if node["status"] == "running" else ""
+    return f"{node['activity']} {node['detail']}" if node["status"] == "running" else node["detail"]
 
 
 def _seconds(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -39,6 +40,16 @@ class NodeQuerySet(models.QuerySet["Node"]):
     def failed(self) -> NodeQuerySet:
         return self.filter(status=Node.Status.FAILED)
 
+    def completed_stories(self) -> set[str]:
+        """The ids of the stories that are done."""
+        return set(self.filter(status=Node.Status.COMPLETED).values_list("story_id", flat=True))
+
+    def next_to_start(self) -> Node | None:
+        """The pending node with the lowest number that waits for no other story; None if there is none."""
+        completed = self.completed_stories()
+        pending = self.filter(status=Node.Status.PENDING).order_by("number")
+        return next((node for node in pending.iterator(chunk_size=20) if not node.waits_for(completed)), None)
+
     def lost(self, at: datetime) -> NodeQuerySet:
         """Running nodes whose process has missed its heartbeats."""
         return self.filter(status=Node.Status.RUNNING, lease_expires_at__lte=at)
@@ -62,6 +73,10 @@ class Node(models.Model):
     story_id = models.CharField(max_length=200)
     story_title = models.TextField()
     story_path = models.CharField(max_length=4096)
+    depends_on = models.JSONField(
+        default=list, help_text="stories of the same execution, with lower numbers, that must be done first"
+    )
+    predicted_files = models.JSONField(default=list, help_text="pairs of a path and why it is expected to be touched")
 
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
     activity = models.CharField(max_length=24, choices=Activity, default=Activity.IDLE)
@@ -122,6 +137,12 @@ class Node(models.Model):
         if self.started_at is None:
             return 0
         return 10 + (80 * self.tasks_done // self.tasks_total if self.tasks_total else 0)
+
+    def waits_for(self, completed_stories: Container[str]) -> list[str]:
+        """The stories that must be done before it can start; none once it has started."""
+        if self.status != self.Status.PENDING:
+            return []
+        return [story for story in self.depends_on if story not in completed_stories]
 
     def start(self, *, lease_expires_at: datetime) -> None:
         """Record that a developer took the story up for a try. Raises `WrongStatus` unless it is pending."""

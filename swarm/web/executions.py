@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from django.contrib import messages
@@ -16,10 +16,15 @@ from django.views.decorators.vary import vary_on_headers
 
 from swarm.engine import lifecycle
 from swarm.engine.backlog import Backlog, read_backlog
+from swarm.engine.errors import UnusableDependencies
+from swarm.engine.plan_report import report_plan, report_run
+from swarm.engine.planning import plan_run
 from swarm.engine.report import ExecutionReport, NodeReport, execution_report, execution_summaries
 from swarm.errors import SwarmError
 from swarm.models import Event, Execution, Node
+from swarm.stories.plan import DependencyProblem
 from swarm.web.access import operator_only, signed_in
+from swarm.web.choices import plan_context, story_choices
 from swarm.web.forms import POLICIES, StartForm
 
 PAGE_SIZE = 25
@@ -48,14 +53,18 @@ def executions(request: HttpRequest) -> HttpResponse:
 
 @signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
+@vary_on_headers("HX-Request")
 def new(request: HttpRequest) -> HttpResponse:
-    """The form; a POST starts the execution and goes to its page."""
+    """The form; a POST starts the execution and goes to its page. A live GET brings the plan of what is ticked now."""
     if request.method == "POST":
         return _start(request)
     try:
         backlog = read_backlog()
     except SwarmError as error:
         return _render_problem(request, error)
+    if request.headers.get("HX-Request"):
+        form = StartForm(request.GET, catalogue=backlog.catalogue)
+        return render(request, "executions/_plan.html", _plan(form, backlog))
     return _render_form(request, StartForm(catalogue=backlog.catalogue), backlog)
 
 
@@ -66,23 +75,48 @@ def _start(request: HttpRequest) -> HttpResponse:
     except SwarmError as error:
         return _render_problem(request, error)
     form = StartForm(request.POST, catalogue=backlog.catalogue)
+    problems: Sequence[DependencyProblem] = ()
     if form.is_valid():
         try:
             user = cast(User, request.user)
             row = lifecycle.start(form.request(), user=user, idempotency_key=form.idempotency_key())
             return redirect("execution", row.pk)
+        except UnusableDependencies as error:
+            form.add_error("depends_on", error.message)
+            problems = error.problems
         except SwarmError as error:
             form.add_error(None, error.message)
-    return _render_form(request, form, backlog)
+    return _render_form(request, form, backlog, problems)
 
 
-def _render_form(request: HttpRequest, form: StartForm, backlog: Backlog) -> HttpResponse:
-    context = {"form": form, "backlog": backlog, "policies": POLICIES, "ready": len(backlog.catalogue.ready())}
-    return render(request, "executions/new.html", context)
+def _render_form(
+    request: HttpRequest, form: StartForm, backlog: Backlog, problems: Sequence[DependencyProblem] = ()
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "backlog": backlog,
+        "choices": story_choices(backlog.catalogue, form.ticked_dependencies, problems),
+        "policies": POLICIES,
+        "ready": len(backlog.catalogue.ready()),
+    }
+    return render(request, "executions/new.html", context | _plan(form, backlog))
+
+
+def _plan(form: StartForm, backlog: Backlog) -> dict[str, Any]:
+    """How the ticked stories would start, or why they would not."""
+    developers = form.cleaned_data.get("developers") if form.is_bound else None
+    context: dict[str, Any] = {"is_proposal": True}
+    try:
+        run = plan_run(backlog, form.ticked, depends_on=form.dependencies(), developers=developers)
+    except SwarmError as error:
+        return context | {"plan_problem": error.message}
+    return context | plan_context(report_run(run))
 
 
 def _render_problem(request: HttpRequest, error: SwarmError) -> HttpResponse:
-    """Without stories there is nothing to choose from: say why instead."""
+    """Without stories there is nothing to choose from and no plan: say why instead."""
+    if request.headers.get("HX-Request"):
+        return render(request, "executions/_plan.html", {"is_proposal": True, "plan_problem": error.message})
     return render(request, "executions/new.html", {"problem": error.message})
 
 
@@ -92,7 +126,8 @@ def execution(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
     """One execution: its state, its verdict, its nodes, and what happened last."""
     row = _execution(execution_id)
     report = execution_report(row)
-    return render(request, "executions/execution.html", _context(row, report, _failed_first(report["nodes"])))
+    context = _context(row, report, _failed_first(report["nodes"])) | plan_context(report_plan(row))
+    return render(request, "executions/execution.html", context)
 
 
 @signed_in
@@ -117,7 +152,8 @@ def changes(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 
 
 def _execution(execution_id: uuid.UUID) -> Execution:
-    return get_object_or_404(Execution.objects.select_related("created_by"), pk=execution_id)
+    rows = Execution.objects.select_related("created_by").prefetch_related("nodes")
+    return get_object_or_404(rows, pk=execution_id)
 
 
 def _failed_first(nodes: list[NodeReport]) -> list[NodeReport]:

@@ -11,6 +11,7 @@ from django import forms
 from django.conf import settings
 
 from swarm.engine.lifecycle import DEFAULT_MAX_ATTEMPTS, StartRequest
+from swarm.engine.planning import read_dependencies
 from swarm.models import Execution
 from swarm.stories.catalogue import Catalogue
 
@@ -23,6 +24,11 @@ POLICIES = {
 }
 
 
+def dependency_value(story_id: str, other_id: str) -> str:
+    """What the box sends that makes one story wait for the other."""
+    return f"{story_id}:{other_id}"
+
+
 class StartForm(forms.Form):
     """Which stories, by how many developers, under which limits."""
 
@@ -32,6 +38,10 @@ class StartForm(forms.Form):
             "invalid_choice": "Story %(value)s is not in the backlog any more; it may have been renamed or removed.",
         }
     )
+    depends_on = forms.MultipleChoiceField(
+        required=False, label="Dependencies",
+        error_messages={"invalid_choice": "The dependency %(value)s is not named in the story's file any more."},
+    )  # fmt: skip
     developers = forms.IntegerField(
         required=False, min_value=1, max_value=LARGEST, label="Developers",
         help_text="Stories worked on at the same time. Empty: one developer for each story.",
@@ -65,6 +75,11 @@ class StartForm(forms.Form):
             },
         )
         self.fields["stories"].choices = [(story.id, story.title) for story in catalogue.stories]  # type: ignore[attr-defined]
+        self.fields["depends_on"].choices = [  # type: ignore[attr-defined]
+            (dependency_value(story.id, it.story_id), it.story_id)
+            for story in catalogue.stories
+            for it in story.dependencies
+        ]
         for name in self.errors if self.is_bound else ():
             if name in self.fields:
                 self.fields[name].widget.attrs["aria-invalid"] = "true"
@@ -74,11 +89,23 @@ class StartForm(forms.Form):
         """The ids of the stories that show a tick: as proposed at first, as typed afterwards."""
         return list(self["stories"].value() or [])
 
+    @property
+    def ticked_dependencies(self) -> list[str]:
+        """The same of the dependencies."""
+        return list(self["depends_on"].value() or [])
+
+    def dependencies(self) -> dict[str, list[str]]:
+        """The ticked dependencies of the ticked stories. Raises `UnusableDependencies`."""
+        ticked = self.ticked
+        found = read_dependencies(self.ticked_dependencies)
+        return {story: others for story, others in found.items() if story in ticked}
+
     def request(self) -> StartRequest:
         """What a valid form asks for."""
         values = self.cleaned_data
         return StartRequest(
             stories=values["stories"],
+            depends_on=self.dependencies(),
             developers=values["developers"],
             max_attempts=values["max_attempts"],
             on_conflict=values["on_conflict"],

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from django.views.decorators.vary import vary_on_headers
 
 from swarm.engine.report import node_report
-from swarm.models import Node, Period
+from swarm.models import Node
 from swarm.web.access import signed_in
 from swarm.web.transcript import shortened, shown_calls, spoken
 
@@ -21,12 +21,11 @@ from swarm.web.transcript import shortened, shown_calls, spoken
 def node(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
     """One node; newest attempt and turn first."""
     row = get_object_or_404(Node.objects.select_related("execution"), pk=node_id)
-    seconds = Period.objects.filter(node=row).seconds_by_activity()
     turns = [
         {"row": turn, "calls": shown_calls(turn.reply, turn.results), "text": spoken(turn.reply)}
         for turn in row.turns.order_by("-attempt", "-number")
     ]
     checks = [{"row": check, "output": shortened(check.output)} for check in row.check_runs.order_by("-id")]
-    context = {"execution": row.execution, "node": node_report(row, seconds), "turns": turns, "checks": checks}
+    context = {"execution": row.execution, "node": node_report(row), "turns": turns, "checks": checks}
     is_live = bool(request.headers.get("HX-Request"))
     return render(request, "nodes/_node.html" if is_live else "nodes/node.html", context)

@@ -13,6 +13,7 @@ CONTRACT = {
     "get /api/stories",
     "get /api/stories/{story_id}",
     "post /api/swarm/execute",
+    "get /api/swarm/plan",
     "get /api/swarm/executions",
     "get /api/swarm/status/{execution_id}",
     "post /api/swarm/cancel/{execution_id}",

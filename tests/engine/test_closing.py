@@ -132,6 +132,53 @@ def test_a_node_that_is_put_back_keeps_its_execution_running_and_holds_nothing()
     assert event.data["error"] == {"code": "worker_lost", "message": "Its process died."}
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_what_waits_for_a_node_that_ends_otherwise_than_completed_fails_one_behind_another(end: str) -> None:
+    execution = make_execution()
+    first = make_node(execution)
+    waiting = {"status": "pending", "attempt": 0}
+    chain = [make_node(execution, depends_on=[f"1.{number}"], **waiting) for number in range(1, 4)]
+    other = make_node(execution, **waiting)
+    ENDS[end](first)
+    for node in (*chain, other):
+        node.refresh_from_db()
+    assert [node.status for node in chain] == ["failed"] * 3
+    assert chain[0].error_message == f"It waited for story 1.1, which is {end}; a retry runs both."
+    assert chain[2].error_message == "It waited for story 1.3, which is failed; a retry runs both."
+    assert {node.error_code for node in chain} == {"dependency_failed"}
+    assert other.status == "pending"
+    execution.refresh_from_db()
+    assert execution.is_active
+
+
+@pytest.mark.django_db
+def test_when_all_is_cancelled_what_waits_is_left_to_be_cancelled_too() -> None:
+    execution = make_execution()
+    first = make_node(execution)
+    second = make_node(execution, status="pending", depends_on=["1.1"])
+    execution.request_cancel()
+    cancel(first)
+    second.refresh_from_db()
+    assert second.status == "pending"
+    cancel(second)
+    execution.refresh_from_db()
+    assert execution.status == "cancelled"
+
+
+@pytest.mark.django_db
+def test_the_failure_of_a_chain_ends_the_execution_once_with_its_last_event() -> None:
+    execution = make_execution()
+    first = make_node(execution)
+    for number in range(1, 4):
+        make_node(execution, status="pending", depends_on=[f"1.{number}"])
+    fail(first)
+    kinds = list(execution.events.order_by("seq").values_list("type", flat=True))
+    assert kinds == ["swarm:node-failed", "swarm:progress"] * 4 + ["swarm:completed"]
+    execution.refresh_from_db()
+    assert execution.status == "failed"
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("end", [*ENDS, "put back"])
 def test_what_a_node_held_goes_to_the_next_in_line_when_it_ends(end: str) -> None:

@@ -118,7 +118,7 @@ def test_a_rate_limited_story_waits_as_told_and_goes_on(main_job: MainJob) -> No
     execution = main_job.run("2.1")
 
     assert node_of(execution, "2.1")["status"] == Node.Status.COMPLETED
-    assert node_of(execution, "2.1")["budget_wait"] >= 1
+    assert node_of(execution, "2.1")["budget_wait"] > 0.9  # told to wait 1 s, measured from when that was read
     assert Event.objects.get(type="swarm:rate-limited").data["pause"] >= 1
 
 
@@ -213,6 +213,13 @@ def test_no_more_developers_work_at_once_than_were_asked_for(main_job: MainJob) 
     assert peak == 2
     assert execution["parallelism"]["verified"] is None
     assert "2 developers for 5 stories" in str(execution["parallelism"]["reason"])
+
+
+def test_stories_start_in_the_plans_order_whichever_thread_comes_first(main_job: MainJob) -> None:
+    execution = main_job.run("3.4", "1.3", "2.2", "2.3", developers=1)
+
+    started = sorted(execution["nodes"], key=lambda node: str(node["started_at"]))
+    assert [node["name"] for node in started] == [f"developer-{number}" for number in range(1, 5)]
 
 
 def test_every_second_of_a_node_is_booked(main_job: MainJob) -> None:

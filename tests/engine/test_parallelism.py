@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from swarm.engine.parallelism import NodeTime, Parallelism, measure
+from swarm.engine.parallelism import Chain, NodeTime, Parallelism, longest_chain, measure
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 seconds = st.floats(min_value=0.001, max_value=100_000)
@@ -111,3 +111,36 @@ def test_numbers_are_given_even_where_no_verdict_is() -> None:
 
 def test_failed_stories_do_not_hinder_a_verdict_on_the_completed_ones() -> None:
     assert measure([node(0, 1)] * 2, stories=5, developers=5, was_reopened=False)["verified"] is True
+
+
+@given(st.lists(seconds, min_size=2, max_size=8), st.booleans())
+def test_stories_that_depend_on_each_other_get_neither_a_true_nor_a_false_verdict(
+    lengths_s: list[float], at_once: bool
+) -> None:
+    nodes = (
+        [node(0, length_s) for length_s in lengths_s] if at_once else one_after_another([(it, 0) for it in lengths_s])
+    )
+    chain = Chain(("1.1", "1.2"), 7.25)
+    result = measure(nodes, stories=len(nodes), developers=len(nodes), was_reopened=False, chain=chain)
+    assert result["verified"] is None
+    assert result["reason"] == (
+        "Dependencies put the stories in an order. The longest chain of them, 1.1 → 1.2, took 7.2 s of work."
+    )
+    assert result["ratio"] == verdict(nodes)["ratio"]
+
+
+def test_the_longest_chain_is_the_one_with_the_most_work_not_with_the_most_stories() -> None:
+    works_s = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 8.0, "e": 0.5}
+    depends_on = {"b": ["a"], "c": ["b", "a"], "d": ["a"], "e": ["c", "gone"]}
+    assert longest_chain(works_s, depends_on) == Chain(("a", "d"), 9.0)
+    assert longest_chain({"a": 1.0}, {}) == Chain(("a",), 1.0)
+    assert longest_chain({}, {"b": ["a"]}) == Chain((), 0.0)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1000), min_size=1, max_size=8))
+def test_in_one_chain_all_the_work_counts(works_s: list[float]) -> None:
+    by_story = {str(number): work_s for number, work_s in enumerate(works_s)}
+    depends_on = {str(number): [str(number - 1)] for number in range(1, len(works_s))}
+    chain = longest_chain(by_story, depends_on)
+    assert chain.work_s == pytest.approx(sum(works_s))
+    assert chain.stories == tuple(by_story)[: len(chain.stories)]

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from pytest_django import DjangoAssertNumQueries
 
 from swarm.engine import timesheet
-from swarm.engine.report import ExecutionReport, NodeReport, execution_report, execution_summaries
+from swarm.engine.report import ExecutionReport, NodeReport, execution_report, execution_summaries, node_report
 from swarm.models import Activity, Execution, Node, Period
 from tests.factories import make_execution, make_node
 
@@ -141,6 +141,35 @@ def test_an_error_is_told_where_there_is_one_and_a_commit_too() -> None:
     failed, completed = report_of(execution)["nodes"]
     assert failed["error"] == {"code": "lock_timeout", "message": "It waited.", "retryable": True}
     assert (failed["commit"], completed["error"], completed["commit"]) == (None, None, "c" * 40)
+
+
+def test_a_pending_node_tells_whom_it_waits_for_until_those_are_done(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    execution = make_execution()
+    first, second = make_node(execution), make_node(execution)
+    third = make_node(execution, status="pending", depends_on=["1.1", "1.2"])
+    free = make_node(execution, status="pending")
+    details = {it["story"]["id"]: it["detail"] for it in report_of(execution)["nodes"]}
+    assert (details["1.3"], details["1.4"]) == ("waits for 1.1 and 1.2 to be done", "")
+    Node.objects.filter(pk=first.pk).update(status="completed")
+    assert node_report(Node.objects.get(pk=third.pk))["detail"] == "waits for 1.2 to be done"
+    assert report_of(execution)["nodes"][2]["depends_on"] == ["1.1", "1.2"]
+    Node.objects.filter(pk=second.pk).update(status="completed")
+    assert node_report(Node.objects.get(pk=third.pk))["detail"] == ""
+    with django_assert_num_queries(1):  # a node that depends on nothing asks for nothing but its periods
+        node_report(free)
+
+
+def test_the_longest_chain_is_measured_in_work_over_the_completed_nodes() -> None:
+    execution = make_execution()
+    for number, dependencies in enumerate(([], ["1.1"], []), start=1):
+        completed_node(execution, thinking=10, waiting_for_lock=5)
+        Node.objects.filter(execution=execution, number=number).update(depends_on=dependencies)
+    parallelism = report_of(execution)["parallelism"]
+    assert (parallelism["verified"], parallelism["ratio"]) == (None, 1.5)
+    assert "The longest chain of them, 1.1 → 1.2, took 20.0 s of work." in str(parallelism["reason"])
+    assert execution_summaries([execution])[0]["parallelism"] == parallelism
 
 
 def test_an_execution_that_has_not_begun_has_no_times_and_no_verdict() -> None:

@@ -254,3 +254,31 @@ def test_seconds_are_summed_by_node_and_activity_since_the_last_start() -> None:
         (node.pk, "checking"): 2,
         (other.pk, "thinking"): 8,
     }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", Status.values)
+def test_a_node_waits_for_its_dependencies_only_while_it_is_pending(status: str) -> None:
+    node = a_node(status=status, depends_on=["0.1", "0.2"])
+    assert node.waits_for({"0.2"}) == (["0.1"] if status == Status.PENDING else [])
+    assert node.waits_for({"0.1", "0.2"}) == []
+
+
+@pytest.mark.django_db
+def test_the_completed_stories_are_those_of_the_completed_nodes() -> None:
+    execution = make_execution()
+    for status in Status.values:
+        make_node(execution, status=status)
+    assert execution.nodes.completed_stories() == {f"1.{Status.values.index('completed') + 1}"}
+
+
+@pytest.mark.django_db
+def test_the_next_to_start_has_the_lowest_number_of_those_that_wait_for_no_story() -> None:
+    execution = make_execution()
+    first = make_node(execution, status="running")
+    make_node(execution, status="pending", depends_on=[first.story_id])
+    third = make_node(execution, status="pending")
+    make_node(execution, status="pending")
+    assert execution.nodes.next_to_start() == third
+    Node.objects.filter(status="pending").update(status="completed")
+    assert execution.nodes.next_to_start() is None

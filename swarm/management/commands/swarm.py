@@ -1,4 +1,4 @@
-"""The verbs of the JSON API for a terminal: execute, status, cancel, retry, list, locks and conflicts."""
+"""The verbs of the JSON API for a terminal: plan, execute, status, cancel, retry, list, locks and conflicts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from swarm.engine import lifecycle
-from swarm.engine.backlog import read_backlog
+from swarm.engine.backlog import Backlog, read_backlog
 from swarm.engine.executor import executor
+from swarm.engine.plan_report import report_run
+from swarm.engine.planning import plan_run, read_dependencies
 from swarm.engine.report import ExecutionReport, execution_report, execution_summaries
 from swarm.errors import SwarmError
-from swarm.management.terminal import console, printable, table, to_json, verdict, watch
+from swarm.management.terminal import console, printable, show_plan, table, to_json, verdict, watch
 from swarm.models import Conflict, Execution, FileLock, WrongStatus
 
 UNUSABLE = 2
@@ -34,15 +36,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True)
         execute = self._verb(verbs, "execute", "run stories and show how it goes")
-        execute.add_argument("stories", nargs="*", metavar="STORY")
+        self._add_choice(execute)
         execute.add_argument("--all-ready", action="store_true", help="run every story that is ready for development")
-        execute.add_argument("--developers", type=int, help="nodes at work at once (default: one a story)")
         execute.add_argument("--max-attempts", type=int)
         execute.add_argument("--on-conflict", choices=Execution.OnConflict.values, default="wait")
         execute.add_argument("--node-timeout", type=float, help="seconds")
         execute.add_argument("--token-budget", type=int)
         execute.add_argument("--idempotency-key", help="the same key gives the same execution")
         execute.add_argument("--detach", action="store_true", help="run in the background and print the execution's id")
+        self._add_choice(self._verb(verbs, "plan", "show how a run would start (default: of all ready stories)"))
         self._verb(verbs, "status", "show an execution").add_argument("execution", type=_execution_id)
         self._verb(verbs, "cancel", "stop an execution").add_argument("execution", type=_execution_id)
         retry = self._verb(verbs, "retry", "run failed nodes again")
@@ -72,6 +74,7 @@ class Command(BaseCommand):
         execution = lifecycle.start(
             lifecycle.StartRequest(
                 stories=self._stories(options),
+                depends_on=read_dependencies(options["depends_on"]),
                 developers=options["developers"],
                 max_attempts=options["max_attempts"],
                 on_conflict=options["on_conflict"],
@@ -84,6 +87,20 @@ class Command(BaseCommand):
         for warning in execution.warnings:
             self.stderr.write(printable(warning))
         self._see_through(execution.pk, options)
+
+    def _plan(self, options: dict[str, Any]) -> None:
+        backlog = read_backlog()
+        run = plan_run(
+            backlog,
+            options["stories"] or self._ready(backlog),
+            depends_on=read_dependencies(options["depends_on"]),
+            developers=options["developers"],
+        )
+        report = report_run(run)
+        if options["json"]:
+            self.stdout.write(to_json(report))
+        else:
+            show_plan(report, console(self.stdout))
 
     def _retry(self, options: dict[str, Any]) -> None:
         execution = lifecycle.retry(options["execution"], options["nodes"] or None)
@@ -141,7 +158,11 @@ class Command(BaseCommand):
             return list(options["stories"])
         if options["stories"]:
             raise CommandError("Name stories, or use --all-ready, not both.", returncode=UNUSABLE)
-        ready = [story.id for story in read_backlog().catalogue.ready()]
+        return self._ready(read_backlog())
+
+    @staticmethod
+    def _ready(backlog: Backlog) -> list[str]:
+        ready = [story.id for story in backlog.catalogue.ready()]
         if not ready:
             raise CommandError("No story is ready for development; name the stories to run.", returncode=UNUSABLE)
         return ready
@@ -201,6 +222,16 @@ class Command(BaseCommand):
             for row in rows:
                 shown.add_row(*(Text(printable(value)) for value in row.values()))
             console(self.stdout).print(shown)
+
+    @staticmethod
+    def _add_choice(parser: CommandParser) -> None:
+        """What decides how a run starts."""
+        parser.add_argument("stories", nargs="*", metavar="STORY")
+        parser.add_argument("--developers", type=int, help="nodes at work at once (default: one a story)")
+        parser.add_argument(
+            "--depends-on", action="append", default=[], metavar="STORY:OTHER",
+            help="STORY starts when OTHER is done; repeatable",
+        )  # fmt: skip
 
     @staticmethod
     def _verb(verbs: Any, name: str, help_text: str) -> CommandParser:
