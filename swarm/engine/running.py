@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -25,14 +26,26 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.SWARM_NODE_LEASE)
 
 
+@dataclass(frozen=True)
+class _Heart:
+    """A heartbeat thread and how to stop it."""
+
+    thread: threading.Thread
+    stopping: threading.Event
+
+    def stop(self) -> None:
+        """Stop and wait: then its database connection is closed too."""
+        self.stopping.set()
+        self.thread.join()
+
+
 class RunningNodes:
     """The nodes of this process with their cancellations; a heartbeat thread lives while there are any."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._cancellations: dict[uuid.UUID, Cancellation] = {}
-        self._all_ended = threading.Event()
-        self._all_ended.set()
+        self._heart: _Heart | None = None
 
     @contextmanager
     def registered(self, node: Node) -> Iterator[Cancellation]:
@@ -40,16 +53,18 @@ class RunningNodes:
         cancellation = Cancellation()
         with self._mutex:
             self._cancellations[node.pk] = cancellation
-            if self._all_ended.is_set():
-                self._all_ended.clear()
-                threading.Thread(target=self._beat, name="swarm-heartbeat", daemon=True).start()
+            if self._heart is None:
+                self._heart = self._start_heart()
         try:
             yield cancellation
         finally:
+            last_heart = None
             with self._mutex:
                 del self._cancellations[node.pk]
                 if not self._cancellations:
-                    self._all_ended.set()
+                    last_heart, self._heart = self._heart, None
+            if last_heart is not None:
+                last_heart.stop()
 
     def cancel_all(self, reason: str) -> None:
         """Stop all nodes that run here."""
@@ -64,10 +79,16 @@ class RunningNodes:
         for cancellation in found:
             cancellation.cancel(reason)
 
-    def _beat(self) -> None:
+    def _start_heart(self) -> _Heart:
+        stopping = threading.Event()
+        thread = threading.Thread(target=self._beat, args=[stopping], name="swarm-heartbeat", daemon=True)
+        thread.start()
+        return _Heart(thread, stopping)
+
+    def _beat(self, stopping: threading.Event) -> None:
         """Renew leases and notice cancels that another process recorded, until no node is left."""
         try:
-            while not self._all_ended.wait(settings.SWARM_NODE_LEASE / 3):
+            while not stopping.wait(settings.SWARM_NODE_LEASE / 3):
                 close_old_connections()
                 with self._mutex:
                     here = list(self._cancellations)

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
@@ -101,6 +102,7 @@ def test_what_a_process_taken_for_dead_brings_to_an_end_later_is_refused(
         if "The checks passed" in str(exchange.request.body) and not resumed.is_set():
             Node.objects.update(lease_expires_at=now() - timedelta(seconds=1))
             put_back_lost_nodes()
+            connections.close_all()  # of the model server's thread
             resumed.set()
         play(exchange)
 
