@@ -32,6 +32,11 @@ class Bucket:
         if self.per_minute:
             self._level = max(0.0, self._level - amount)
 
+    def owe(self, amount: int) -> None:
+        """Take `amount` although it is not there; the debt grows to a minute's worth at most."""
+        if self.per_minute:
+            self._level = max(-float(self.per_minute), self._level - amount)
+
     def headers(self, unit: str) -> dict[str, str]:
         """`x-ratelimit-*` for `unit` as of the last look; none if there is no limit."""
         if not self.per_minute:
@@ -39,7 +44,7 @@ class Bucket:
         full_in_s = (self._capacity - self._level) * 60 / self.per_minute
         return {
             f"x-ratelimit-limit-{unit}": str(self.per_minute),
-            f"x-ratelimit-remaining-{unit}": str(math.floor(self._level)),
+            f"x-ratelimit-remaining-{unit}": str(max(0, math.floor(self._level))),
             f"x-ratelimit-reset-{unit}": f"{full_in_s:.3f}s",
         }
 
@@ -47,22 +52,29 @@ class Bucket:
 class Budget:
     """Requests and tokens a minute of one server."""
 
-    def __init__(self, *, rpm: int, tpm: int, burst: int, at: float) -> None:
+    def __init__(self, *, rpm: int, tpm: int, burst: int, charges_rejected: bool, at: float) -> None:
         self._requests = Bucket(rpm, burst or rpm, at)
         self._tokens = Bucket(tpm, tpm, at)
+        self._charges_rejected = charges_rejected
 
     def spend(self, tokens: int, at: float) -> tuple[str, float]:
-        """Take one request of `tokens` tokens if both budgets allow; a rejected request costs nothing.
+        """Take one request of `tokens` tokens if both budgets allow.
 
         Returns the unit that is short ("" if none) and the seconds until it is not.
         """
         waits = {"requests": self._requests.wait_s(1, at), "tokens": self._tokens.wait_s(tokens, at)}
         unit = max(waits, key=waits.__getitem__)
         if waits[unit] > 0:
-            return unit, waits[unit]
+            self.reject()
+            return unit, max(waits[unit], self._requests.wait_s(1, at))
         self._requests.take(1)
         self._tokens.take(tokens)
         return "", 0.0
+
+    def reject(self) -> None:
+        """Count a request that was turned away, for whatever reason, if such ones count."""
+        if self._charges_rejected:
+            self._requests.owe(1)
 
     def limit(self, unit: str) -> int:
         """The budget of `unit` a minute."""

@@ -5,8 +5,8 @@ number of nodes can be served, in any order, by any number of simulators, over a
 tools by their names only and never looks at the workspace.
 
 Normal play is four turns: read the files to change; change them; tick the tasks and run the checks; finish. A refused
-change is made again, right after reading; one on a path that somebody holds, once nothing else is left to do. Checks
-that fail bring in the story's mended version.
+change is made again, right after reading; one on a path that somebody holds, once nothing else is left to do. A call
+that its tool did not understand is made again, rightly. Checks that fail bring in the story's mended version.
 A story whose notes hold no steps (see `notes.py`) is looked at and then given up in plain text, without a tool call:
 to call it finished would be a lie.
 """
@@ -81,6 +81,11 @@ class _Call:
     def is_held(self) -> bool:
         """The path is locked by another developer, who will let it go."""
         return self._answers("Error: path_held")
+
+    @property
+    def is_misspelt(self) -> bool:
+        """It never reached a tool, so it tells nothing about its path."""
+        return self._answers("Error: bad_arguments", "Error: unknown_tool")
 
     @property
     def has_failing_checks(self) -> bool:
@@ -192,6 +197,8 @@ class _Developer:
         """Reads of every path whose text is not known, or no longer: a refused change means that it moved on."""
         known = {step.path for step in undone if step.tool == "write_file"}
         for call in self._calls:
+            if call.is_misspelt:
+                continue
             if call.is_done or (call.name == "read_file" and call.is_refused):
                 known.add(call.path)
             elif call.is_refused and not call.is_held:
@@ -205,7 +212,7 @@ class _Developer:
         return [step for step in undone if not held.get(step.path)] or list(undone)
 
     def _wrap_up(self) -> list[Step]:
-        tried = [(call.name, call.arguments) for call in self._calls]
+        tried = [(call.name, call.arguments) for call in self._calls if not call.is_misspelt]
         steps = [Step("complete_task", {"number": number}) for number in self._plan.open_tasks]
         steps.append(Step("run_checks", {}))
         return [step for step in steps if (step.tool, step.arguments) not in tried and step.tool in self._offered]

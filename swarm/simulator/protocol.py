@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarm.simulator.developer import Reply
+from swarm.simulator.faults import Fault
 
 MODEL = "simulator"
 
@@ -44,6 +45,11 @@ class Answer:
     reply: Reply
     usage: Json
     headers: dict[str, str]
+    fault: Fault | None = None
+
+    @property
+    def is_streamed(self) -> bool:
+        return bool(self.request.get("stream"))
 
 
 def parse_request(body: bytes) -> Json:

@@ -6,13 +6,11 @@ while the "model" thinks, so that hundreds of calls in flight cost nearly nothin
 
 from __future__ import annotations
 
-import json
 import socket
 import socketserver
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +20,9 @@ from urllib.parse import urlsplit
 from swarm.simulator.desk import Desk, Stats
 from swarm.simulator.errors import CannotListen
 from swarm.simulator.options import SimulatorOptions
-from swarm.simulator.protocol import ApiError, Json, completion, completion_chunks, models
+from swarm.simulator.protocol import ApiError, models
+from swarm.simulator.response import Response, json_response
+from swarm.simulator.spoilt import response_to
 
 _LARGEST_BODY_BYTES = 32 * 1024 * 1024
 _SHUTDOWN_POLL_S = 0.05
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._read_body()
             self._route(body)
         except ApiError as error:
-            self._send_json(error.body, status=error.status, headers=error.headers)
+            self._send(json_response(error.body, status=error.status, headers=error.headers))
 
     def _read_body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
@@ -161,41 +161,31 @@ class _Handler(BaseHTTPRequestHandler):
             raise ApiError(405, f"Use {_ROUTES[path]} for {path}.", kind="invalid_request_error")
         desk = self.server.desk
         if path == "/stats":
-            return self._send_json(asdict(desk.stats()))
+            return self._send(json_response(asdict(desk.stats())))
         desk.check_key(self.headers.get("Authorization", ""))
         if path == "/v1/models":
-            return self._send_json(models())
+            return self._send(json_response(models()))
         return self._complete(body)
 
     def _complete(self, body: bytes) -> None:
+        desk = self.server.desk
         retry_count = self.headers.get("X-Stainless-Retry-Count", "0")
-        answer = self.server.desk.answer(body, int(retry_count) if retry_count.isdecimal() else 0)
-        created = int(time.time())
-        if answer.request.get("stream"):
-            self._send_events(completion_chunks(answer, created), answer.headers)
-        else:
-            self._send_json(completion(answer, created), headers=answer.headers)
+        answer = desk.answer(body, int(retry_count) if retry_count.isdecimal() else 0)
+        self._send(response_to(answer, int(time.time()), desk.pause))
 
-    def _send_json(self, body: Json, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
-        self._send_head(
-            status, {"Content-Type": "application/json", "Content-Length": str(len(data))} | (headers or {})
-        )
-        self.wfile.write(data)
-
-    def _send_events(self, chunks: Iterable[Json], headers: dict[str, str]) -> None:
-        """Write server-sent events as they come, in chunked coding so that the connection can go on afterwards."""
-        self._send_head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"} | headers)
-        for chunk in chunks:
-            self._send_chunk(f"data: {json.dumps(chunk)}\n\n".encode())
-        self._send_chunk(b"data: [DONE]\n\n")
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _send_head(self, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
+    def _send(self, response: Response) -> None:
+        """Write the pieces as they come, in chunked coding where their length is unknown, so that the connection can
+        go on afterwards.
+        """
+        self.send_response(response.status)
+        for name, value in response.headers.items():
             self.send_header(name, value)
+        if response.length is None:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(response.length))
         self.end_headers()
-
-    def _send_chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        for piece in response.pieces:
+            self.wfile.write(piece if response.length is not None else b"%x\r\n%b\r\n" % (len(piece), piece))
+        if response.length is None:
+            self.wfile.write(b"0\r\n\r\n")

@@ -12,10 +12,14 @@ from django.core.management import CommandError, call_command
 from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.server import SimulatorServer
 
+LIMITS = ("--rpm", "60", "--max-concurrent", "9", "--hidden-limits", "--charge-rejected")
+FAULTS = ("--fault", "html_page", "--fault", "slow:0", "--fault-rate", "0")
+HELLO = {"model": "simulator", "messages": [{"role": "user", "content": "Hello"}]}
+
 
 def test_it_serves_until_ctrl_c_and_says_that_it_is_no_model(repository_root: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "manage.py", "simulator", "--port", "0", "--api-key", "secret", "--rpm", "60"],
+        [sys.executable, "manage.py", "simulator", "--port", "0", "--api-key", "secret", *LIMITS, *FAULTS],
         cwd=repository_root,
         stdout=subprocess.PIPE,
         text=True,
@@ -26,8 +30,11 @@ def test_it_serves_until_ctrl_c_and_says_that_it_is_no_model(repository_root: Pa
         headers = {"Authorization": "Bearer secret"}
         assert requests.get(f"{base_url}/models", timeout=30).status_code == 401
         assert requests.get(f"{base_url}/models", headers=headers, timeout=30).status_code == 200
+        answer = requests.post(f"{base_url}/chat/completions", json=HELLO, headers=headers, timeout=30)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
     assert "no real model is called" in rest
     assert process.returncode == 0
 
@@ -42,7 +49,11 @@ def test_it_serves_until_ctrl_c_and_says_that_it_is_no_model(repository_root: Pa
         ("--rpm", "-5", "rpm"),
         ("--tpm", "many", "tpm"),
         ("--burst", "-1", "burst"),
-        ("--fault-rate", "2", "fault rate"),
+        ("--max-concurrent", "-1", "max-concurrent"),
+        ("--fault-rate", "2", "share of status_503 is 2"),
+        ("--fault", "smoke", "fault 'smoke' is unknown"),
+        ("--fault", "slow:often", "share of the fault 'slow:often' is no number"),
+        ("--fault", "slow:-1", "share of slow"),
         ("--seed", "1.5", "seed"),
     ],
 )

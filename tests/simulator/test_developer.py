@@ -155,6 +155,31 @@ def test_it_waits_longer_for_a_path_that_is_held() -> None:
     assert chat.turn(DONE) == []
 
 
+@pytest.mark.parametrize(
+    "answer", ["Error: bad_arguments. path: Field required.", "Error: unknown_tool. There is none."]
+)
+def test_a_call_that_was_not_understood_is_made_again(answer: str) -> None:
+    for turn in range(4):
+        chat = Conversation(story())
+        for _ in range(turn):
+            chat.turn(DONE)
+        chat.turn(DONE)
+        wrong, *right = chat.calls
+        _misspell(chat, answer)
+        chat.turn(DONE)
+        assert wrong in chat.calls, f"turn {turn}"
+        assert not [call for call in chat.calls if call in right]
+
+
+def test_it_gives_up_when_nothing_that_it_calls_is_understood() -> None:
+    chat = Conversation(story("### Implementation\n\nCreate `b.py`:\n\n```\nb\n```\n"))
+    called = []
+    while names := chat.turn(DONE):
+        called += names
+        _misspell(chat, "Error: bad_arguments. The arguments are not JSON.")
+    assert called == ["list_files", *GIVES_UP_AFTER * ["write_file b.py"]]
+
+
 def test_a_call_without_an_answer_is_made_again() -> None:
     chat = Conversation(story())
     chat.turn(DONE)
@@ -232,3 +257,10 @@ def test_no_two_calls_of_a_conversation_share_an_id() -> None:
         chat.turn(DONE)
     ids = [call["id"] for message in chat.request["messages"] for call in message.get("tool_calls", ())]
     assert len(ids) == len(set(ids)) == 7
+
+
+def _misspell(chat: Conversation, answer: str) -> None:
+    """Make the first call of the last turn one that its tool did not understand."""
+    turn = max(n for n, message in enumerate(chat.request["messages"]) if message["role"] == "assistant")
+    chat.request["messages"][turn]["tool_calls"][0]["function"]["arguments"] = "{"
+    chat.request["messages"][turn + 1]["content"] = answer

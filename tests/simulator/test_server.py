@@ -5,12 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import requests
 
 from swarm.simulator.errors import CannotListen, InvalidOption
+from swarm.simulator.faults import Fault
 from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.server import SimulatorServer
 from tests.simulator.team import IMPLEMENTATION, Conversation, answering, request_for, story
@@ -219,16 +221,34 @@ def test_a_marked_story_is_turned_away_once(session: requests.Session, server: S
     assert chat(session, server, talk.request, **{"X-Stainless-Retry-Count": "1"}).status_code == 200
 
 
-def test_faults_come_by_chance_and_are_the_same_for_the_same_seed(session: requests.Session) -> None:
-    def statuses() -> list[int]:
-        with SimulatorServer(SimulatorOptions(fault_rate=0.5, seed=7)) as server:
-            found = [chat(session, server, HELLO).status_code for _ in range(20)]
-            assert server.stats.faults == found.count(503)
-            return found
+def test_hidden_limits_leave_nothing_but_retry_after(session: requests.Session) -> None:
+    with SimulatorServer(SimulatorOptions(rpm=2, tpm=6000, hides_limits=True)) as server:
+        responses = [chat(session, server, HELLO) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert responses[2].headers["Retry-After"] == "30"
+    assert responses[2].json()["error"]["message"] == "Too many requests."
+    assert not [name for response in responses for name in response.headers if name.lower().startswith("x-")]
 
-    first = statuses()
-    assert set(first) == {200, 503}
-    assert statuses() == first
+
+def test_rejected_requests_count_where_they_are_charged(session: requests.Session) -> None:
+    with SimulatorServer(SimulatorOptions(rpm=2, charges_rejected=True)) as server:
+        waits = [chat(session, server, HELLO).headers.get("Retry-After") for _ in range(4)]
+    assert waits == [None, None, "60", "90"]
+
+
+def test_too_many_at_once_are_refused_and_the_slot_is_free_afterwards(session: requests.Session) -> None:
+    with SimulatorServer(SimulatorOptions(latency_s=600, max_concurrent=1)) as server:
+        caller = threading.Thread(target=_call_until_hung_up, args=(server,))
+        caller.start()
+        while not server.stats.in_flight:
+            time.sleep(0.01)
+        refused = chat(session, server, HELLO)
+    caller.join()
+    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "concurrency")
+    assert "Retry-After" not in refused.headers
+    assert server.stats.rate_limited == 1
+    with SimulatorServer(SimulatorOptions(max_concurrent=1)) as server:
+        assert [chat(session, server, HELLO).status_code for _ in range(3)] == [200, 200, 200]
 
 
 def test_two_servers_give_one_story_the_same_replies(session: requests.Session) -> None:
@@ -269,11 +289,18 @@ def test_a_hundred_and_twenty_calls_wait_at_the_same_time() -> None:
 
 
 def test_the_counts_are_told(session: requests.Session, server: SimulatorServer) -> None:
-    chat(session, server, HELLO)
+    tokens = chat(session, server, HELLO).json()["usage"]["total_tokens"]
     chat(session, server, b"{")
     session.get(f"{server.base_url}/models", timeout=30)
     counts = session.get(server.base_url.removesuffix("/v1") + "/stats", timeout=30).json()
-    assert counts == {"requests": 2, "rate_limited": 0, "faults": 0, "in_flight": 0, "peak_in_flight": 1}
+    assert counts == {
+        "requests": 2,
+        "rate_limited": 0,
+        "tokens": tokens,
+        "faults": {},
+        "in_flight": 0,
+        "peak_in_flight": 1,
+    }
 
 
 def test_it_may_be_stopped_and_started_again_at_the_same_address(session: requests.Session) -> None:
@@ -308,13 +335,24 @@ def test_a_port_in_use_is_named(server: SimulatorServer) -> None:
         ({"rpm": -1}, "rpm"),
         ({"tpm": -1}, "tpm"),
         ({"burst": -1}, "burst"),
-        ({"fault_rate": 1.1}, "fault rate"),
-        ({"fault_rate": float("nan")}, "fault rate"),
+        ({"max_concurrent": -1}, "max-concurrent"),
+        ({"fault_shares": {Fault.SLOW: 1.1}}, "share of slow"),
+        ({"fault_shares": {Fault.SLOW: float("nan")}}, "share of slow"),
     ],
 )
 def test_an_option_out_of_range_is_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidOption, match=f"The {named} is"):
         SimulatorOptions(**options)
+
+
+def test_shares_of_faults_that_add_up_to_more_than_all_are_refused() -> None:
+    with pytest.raises(InvalidOption, match=r"add up to 1\.2"):
+        SimulatorOptions(fault_shares={Fault.SLOW: 0.6, Fault.DRIP: 0.6})
+
+
+def _call_until_hung_up(server: SimulatorServer) -> None:
+    with requests.Session() as session, suppress(requests.ConnectionError):
+        chat(session, server, HELLO)
 
 
 def _port(server: SimulatorServer) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from swarm.errors import SwarmError
+from swarm.simulator.faults import Fault, parse_fault
 from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.protocol import MODEL
 from swarm.simulator.server import SimulatorServer
@@ -34,7 +35,31 @@ class Command(BaseCommand):
             "--tpm", type=int, default=default.tpm, help="tokens a minute, 0 for no limit (%(default)s)"
         )
         parser.add_argument("--burst", type=int, default=default.burst, help="requests at once; 0: as many as --rpm")
-        parser.add_argument("--fault-rate", type=float, default=default.fault_rate, help="share of 503s, 0 to 1 (0)")
+        parser.add_argument(
+            "--max-concurrent",
+            type=int,
+            default=default.max_concurrent,
+            help="requests answered at once, 429 without Retry-After for more; 0 for any number (%(default)s)",
+        )
+        parser.add_argument(
+            "--hidden-limits",
+            action="store_true",
+            help="tell of no limit in headers; a 429 has nothing but Retry-After",
+        )
+        parser.add_argument(
+            "--charge-rejected", action="store_true", help="count requests answered with 429 against --rpm as well"
+        )
+        parser.add_argument(
+            "--fault",
+            action="append",
+            default=[],
+            metavar="NAME[:SHARE]",
+            help="let this share of all requests, 0 to 1, meet a fault; all of them without a share. "
+            f"May be given more than once. NAME is one of {', '.join(Fault)}",
+        )
+        parser.add_argument(
+            "--fault-rate", type=float, default=0.0, metavar="SHARE", help="short for --fault status_503:SHARE (0)"
+        )
         parser.add_argument("--seed", type=int, default=default.seed, help="of jitter and faults (%(default)s)")
         parser.add_argument("--api-key", default=default.api_key, help="key that callers must send; none by default")
 
@@ -49,7 +74,10 @@ class Command(BaseCommand):
                     rpm=options["rpm"],
                     tpm=options["tpm"],
                     burst=options["burst"],
-                    fault_rate=options["fault_rate"],
+                    max_concurrent=options["max_concurrent"],
+                    hides_limits=options["hidden_limits"],
+                    charges_rejected=options["charge_rejected"],
+                    fault_shares={Fault.STATUS_503: options["fault_rate"]} | dict(map(parse_fault, options["fault"])),
                     seed=options["seed"],
                     api_key=options["api_key"],
                 )
