@@ -17,7 +17,7 @@ import structlog
 
 from swarm.cancellation import Cancellation
 from swarm.chat.errors import ChatError, RateLimited, UpstreamOverloaded
-from swarm.chat.limiter import Limiter, Reason, Ticket, TokenEstimate, Told
+from swarm.chat.limiter import Demand, Reason, Ticket, TokenEstimate, Told
 from swarm.chat.replies import Usage
 from swarm.chat.retries import RetryPolicy
 from swarm.chat.throttle import Throttle
@@ -103,23 +103,19 @@ class Call:
     def _acquire(self) -> None:
         started_at = time.monotonic()
         self._ticket = self.queue.throttle.acquire(
-            self._enqueue, deadline_at=self.deadline_at, cancellation=self.cancellation, on_wait=self._tell_wait
+            self._demand(), deadline_at=self.deadline_at, cancellation=self.cancellation, on_wait=self._tell_wait
         )
         self.queued_s += time.monotonic() - started_at
 
-    def _enqueue(self, limiter: Limiter, now: float) -> Ticket:
-        if self._refused is not None:
-            return limiter.requeue(self._refused, now)
-        max_answer = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
-        return limiter.enqueue(
-            self.caller.execution,
-            self.caller.node,
-            is_finishing=self.caller.is_finishing,
-            tokens=self.queue.estimate.tokens(
-                self._prompt_characters, max_answer if isinstance(max_answer, int) else None
-            ),
-            now=now,
+    def _demand(self) -> Demand:
+        tokens = self._refused.tokens if self._refused else self._estimate()
+        return Demand(
+            self.caller.execution, self.caller.node, self.caller.is_finishing, tokens, self._refused is not None
         )
+
+    def _estimate(self) -> int:
+        max_answer = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
+        return self.queue.estimate.tokens(self._prompt_characters, max_answer if isinstance(max_answer, int) else None)
 
     def _tell_wait(self, reason: Reason, expected_s: float | None) -> None:
         self.on_phase(Phase("waiting_for_budget", f"Waiting for the model: {reason}", expected_s))

@@ -5,6 +5,9 @@ The gateway holds the key. It knows nothing of stories, rows or views; whoever c
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import json
 import random
 import threading
 import time
@@ -22,7 +25,7 @@ from swarm.chat.limiter import Limiter, Limits, TokenEstimate, Told, read_header
 from swarm.chat.replies import ChatReply, parse_reply
 from swarm.chat.retries import RetryPolicy
 from swarm.chat.streams import ChatStream
-from swarm.chat.throttle import Throttle
+from swarm.chat.throttle import Home, OwnHome, Throttle
 from swarm.chat.upstream import Exchange, Upstream
 from swarm.errors import Misconfigured
 
@@ -37,7 +40,10 @@ def _ignore(_: object) -> None:
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """Where the model is and what it may be asked; 0 means that a budget is learnt."""
+    """Where the model is and what it may be asked; 0 means that a budget is learnt.
+
+    With a `redis_url`, all processes with the same settings share the budgets.
+    """
 
     base_url: str
     api_key: str = field(default="", repr=False)
@@ -46,6 +52,7 @@ class GatewaySettings:
     tpm: int = 0
     max_in_flight: int = 0
     call_timeout_s: float = 600.0
+    redis_url: str = field(default="", repr=False)
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -118,7 +125,11 @@ class Gateway:
         }
 
     def close(self) -> None:
-        """Close idle connections; idempotent."""
+        """Close idle connections and share no more; idempotent."""
+        with self._lock:
+            queues = list(self._queues.values())
+        for queue in queues:
+            queue.throttle.close()
         self._upstream.close()
 
     def _call(
@@ -148,10 +159,25 @@ class Gateway:
     def _queue(self, model: str) -> ModelQueue:
         with self._lock:
             if model not in self._queues:
-                limits = Limits(self._settings.rpm, self._settings.tpm, self._settings.max_in_flight)
-                limiter = Limiter(limits, now=time.monotonic(), chance=random.random)
-                self._queues[model] = ModelQueue(Throttle(limiter), TokenEstimate())
+                self._queues[model] = ModelQueue(Throttle(self._home(model)), TokenEstimate())
             return self._queues[model]
+
+    def _home(self, model: str) -> Home:
+        settings = self._settings
+        limits = Limits(settings.rpm, settings.tpm, settings.max_in_flight)
+        if not settings.redis_url:
+            return OwnHome(Limiter(limits, now=time.monotonic(), chance=random.random))
+        try:
+            shared = importlib.import_module("swarm.chat.shared")
+        except ImportError as error:
+            raise Misconfigured(
+                "REDIS_URL is set, but the package `redis` is missing: install `swarm[scale]`."
+            ) from error
+        # Who pays from one budget shares it; the digest keeps the key out of Redis.
+        identity = json.dumps([settings.base_url, settings.api_key, model, *vars(limits).values()])
+        name = f"swarm:limiter:1:{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+        home: Home = shared.SharedHome(settings.redis_url, name, limits, random.random)
+        return home
 
     def _fetch(self, call: Call, timeout_s: float) -> tuple[ChatReply, Told]:
         with self._post(call, timeout_s) as exchange:
@@ -190,6 +216,7 @@ def get_gateway() -> Gateway:
                     tpm=settings.SWARM_TPM,
                     max_in_flight=settings.SWARM_MAX_IN_FLIGHT,
                     call_timeout_s=settings.SWARM_CALL_TIMEOUT,
+                    redis_url=settings.REDIS_URL,
                 )
             )
         return _gateway

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarm.chat.limiter import Cause, Grant, Limiter, Limits, Quota, Reason, Ticket, Told, Wait
+from swarm.chat.limiter import Cause, Demand, Grant, Limiter, Limits, Quota, Reason, Ticket, Told, Wait
 
 
 def make(*, rpm: int = 0, tpm: int = 0, in_flight: int = 0) -> Limiter:
     return Limiter(Limits(rpm, tpm, in_flight), now=0.0, chance=lambda: 0.0)
 
 
-def queue(limiter: Limiter, node: str = "n", *, execution: str = "e", now: float = 0.0, tokens: int = 1) -> Ticket:
-    return limiter.enqueue(execution, node, is_finishing=False, tokens=tokens, now=now)
+numbers = itertools.count()
+
+
+def queue(
+    limiter: Limiter,
+    node: str = "n",
+    *,
+    execution: str = "e",
+    is_finishing: bool = False,
+    tokens: int = 1,
+    now: float = 0.0,
+    owner: str = "p",
+) -> Ticket:
+    ticket = Demand(execution, node, is_finishing, tokens).ticket(f"{owner}/{next(numbers)}")
+    limiter.enqueue(ticket, now)
+    return ticket
 
 
 def grants(limiter: Limiter, now: float) -> list[Ticket]:
@@ -50,7 +66,7 @@ def test_a_node_about_to_finish_overtakes_but_never_twice_in_a_row() -> None:
     for node in ["a", "b"]:
         queue(limiter, node)
     for node in ["finishing-1", "finishing-2"]:
-        limiter.enqueue("e", node, is_finishing=True, tokens=1, now=0.0)
+        queue(limiter, node, is_finishing=True)
     assert names(grants(limiter, 0.0)) == ["finishing-1", "a", "finishing-2", "b"]
 
 
@@ -60,14 +76,14 @@ def test_a_refused_call_goes_before_the_others_of_its_execution() -> None:
     assert grants(limiter, 0.0) == [first]
     queue(limiter, "second")
     limiter.refused(first, Told(retry_after_s=1.0), Cause.UNCLEAR, now=0.1)
-    limiter.requeue(first, now=0.1)
+    limiter.enqueue(first, 0.1, at_front=True)
     assert names(grants(limiter, 9.0) + grants(limiter, 9.5)) == ["first", "second"]
 
 
 def test_whoever_leaves_the_queue_is_not_granted_a_slot() -> None:
     limiter = make()
     queue(limiter, "a")
-    limiter.leave(queue(limiter, "b"))
+    limiter.leave(queue(limiter, "b").key, now=0.0)
     queue(limiter, "c")
     assert names(grants(limiter, 0.0)) == ["a", "c"]
 
@@ -136,7 +152,7 @@ def test_nobody_comes_back_in_a_herd_after_a_pause() -> None:
     grants(limiter, 0.0)
     for ticket in tickets:
         limiter.refused(ticket, Told(retry_after_s=5.0), Cause.UNCLEAR, now=0.1)
-        limiter.requeue(ticket, now=0.1)
+        limiter.enqueue(ticket, 0.1, at_front=True)
     returned_at = drain(limiter, 0.1)
     assert min(returned_at) >= 5.1
     assert len(set(returned_at)) == 10
@@ -210,7 +226,7 @@ def test_a_learnt_cap_never_passes_the_setting() -> None:
         tickets = [queue(limiter, now=now) for _ in range(5)]
         granted = grants(limiter, now)
         for ticket in tickets[len(granted) :]:
-            limiter.leave(ticket)
+            limiter.leave(ticket.key, now=now)
         tickets = granted
         assert len(tickets) <= 3
     assert len(tickets) == 3
@@ -255,6 +271,29 @@ def test_the_state_says_who_waits_and_why() -> None:
     assert waiting == [("b", Reason.IN_FLIGHT), ("c", Reason.QUEUE)]
 
 
+def test_the_state_warns_of_a_setting_that_is_above_what_the_model_takes() -> None:
+    limiter = make(rpm=600)
+    ticket = queue(limiter)
+    grants(limiter, 0.0)
+    assert limiter.state(0.0)["warnings"] == []
+    limiter.refused(ticket, Told(retry_after_s=1.0), Cause.REQUESTS, now=0.1)
+    [warning] = limiter.state(0.1)["warnings"]
+    assert warning.startswith("SWARM_RPM is 600, but the model takes about 240 ")
+
+
+def test_the_state_counts_what_went_through() -> None:
+    limiter = make()
+    for end in ("answered", "refused"):
+        ticket = queue(limiter, now=9.0)
+        grants(limiter, 9.0)
+        if end == "answered":
+            limiter.answered(ticket, Told(), tokens=70, now=9.0)
+        else:
+            limiter.refused(ticket, Told(), Cause.UNCLEAR, now=9.0)
+    throughput = limiter.state(11.0)["throughput"]
+    assert [throughput[name][-2:] for name in ("calls", "refused", "tokens")] == [[1, 0], [1, 0], [70, 0]]
+
+
 # Invariants
 
 
@@ -281,7 +320,7 @@ def test_no_window_ever_holds_more_than_the_budgets_and_everybody_is_granted(
 ) -> None:
     limiter = make(rpm=rpm, tpm=tpm)
     tickets = [
-        limiter.enqueue(execution, "n", is_finishing=finishing, tokens=tokens, now=0.0)
+        queue(limiter, execution=execution, is_finishing=finishing, tokens=tokens)
         for execution, finishing, tokens in calls
     ]
     assert len(drain(limiter, 0.0)) == len(tickets)
@@ -304,7 +343,7 @@ def test_nobody_waits_while_each_other_execution_is_served_more_than_twice(
     """Round-robin: between two grants of a waiting execution no other gets two, save for one overtaking each."""
     limiter = make(in_flight=in_flight)
     for execution, _, tokens in calls:
-        limiter.enqueue(execution, "n", is_finishing=False, tokens=tokens, now=0.0)
+        queue(limiter, execution=execution, tokens=tokens)
     order = []
     while (decision := limiter.next(0.0 + len(order))) is not None:
         assert isinstance(decision, Grant)

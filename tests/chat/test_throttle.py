@@ -10,15 +10,15 @@ import pytest
 
 from swarm.cancellation import Cancellation
 from swarm.chat.errors import RateLimited
-from swarm.chat.limiter import Cause, Limiter, Limits, Reason, Ticket, Told
-from swarm.chat.throttle import Throttle
+from swarm.chat.limiter import Cause, Demand, Limiter, Limits, Reason, Ticket, Told
+from swarm.chat.throttle import OwnHome, Throttle
 from swarm.errors import Cancelled
 
 SOON_S, LATE_S = 0.05, 30.0
 
 
 def make(**limits: int) -> Throttle:
-    return Throttle(Limiter(Limits(**limits), now=time.monotonic(), chance=lambda: 0.0))
+    return Throttle(OwnHome(Limiter(Limits(**limits), now=time.monotonic(), chance=lambda: 0.0)))
 
 
 def acquire(
@@ -37,7 +37,7 @@ def acquire(
             waits.set()
 
     return throttle.acquire(
-        lambda limiter, now: limiter.enqueue("e", node, is_finishing=False, tokens=1, now=now),
+        Demand("e", node, is_finishing=False, tokens=1),
         deadline_at=time.monotonic() + within_s,
         cancellation=cancellation or Cancellation(),
         on_wait=on_wait,
@@ -125,7 +125,7 @@ def test_an_error_of_whoever_is_told_leaves_nothing_behind() -> None:
 
     with pytest.raises(LookupError):
         throttle.acquire(
-            lambda limiter, now: limiter.enqueue("e", "n", is_finishing=False, tokens=1, now=now),
+            Demand("e", "n", is_finishing=False, tokens=1),
             deadline_at=time.monotonic() + LATE_S,
             cancellation=Cancellation(),
             on_wait=fail,

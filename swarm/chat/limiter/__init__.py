@@ -3,13 +3,15 @@
 Pure (standard library only): no threads, no sleeping, no clock and no chance of its own.
 """
 
-from swarm.chat.limiter.core import Cause, Grant, Limiter, Limits, Reason, Wait
+from swarm.chat.limiter.core import Limiter
+from swarm.chat.limiter.decisions import Cause, Grant, Limits, Reason, Wait
 from swarm.chat.limiter.estimate import TokenEstimate
 from swarm.chat.limiter.headers import Quota, Told, read_headers
-from swarm.chat.limiter.queue import Ticket
+from swarm.chat.limiter.queue import Demand, Ticket
 
 __all__ = [
     "Cause",
+    "Demand",
     "Grant",
     "Limiter",
     "Limits",

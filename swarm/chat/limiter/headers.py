@@ -24,6 +24,10 @@ class Quota:
     rate_per_s: float
     remaining: float | None
 
+    def divided(self, parts: int) -> Quota:
+        """One of `parts` equal parts of it."""
+        return Quota(self.rate_per_s / parts, None if self.remaining is None else self.remaining / parts)
+
 
 @dataclass(frozen=True)
 class Told:

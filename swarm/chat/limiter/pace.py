@@ -1,16 +1,20 @@
 """How many requests a second to send: given, told or learnt from refusals alone. Pure.
 
-A hidden limit is found as follows. A refusal says that the server's bucket is empty. Between two such moments the
-server let through what it refilled, so *accepted ÷ elapsed* is its rate, exactly if it never ran over and too low
-otherwise. The pace drops to that and creeps up until the next refusal, so that an estimate that is too low heals;
-the creep speeds up with time (cubic, as in Ha, Rhee & Xu, "CUBIC", 2008, and botocore's adaptive mode). Credit that
-the server saved up during a pause is used afterwards, at three times the pace rather than at once.
+A hidden limit is measured, not searched. Whatever bucket the server keeps, in a window of T seconds it accepts what
+it had saved up before and what it refills in T. So every window says *rate ≥ (accepted - saved up) ÷ T* (arrival
+curves: Le Boudec & Thiran, "Network Calculus", 2001, 1.2), where nothing is saved up when a window begins with a
+refusal, and otherwise no more than it ever took at once from idle. On a refusal the pace drops to the best of these
+bounds and creeps up until the next one, so that a bound that was too low heals. The creep speeds up with time (cubic,
+as in Ha, Rhee & Xu, "CUBIC", 2008, and botocore's adaptive mode) and starts slower each time that a measurement
+confirms the one before. Credit that the server saves up during a pause is used afterwards, at three times the pace
+rather than at once.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from swarm.chat.limiter.bucket import Bucket
 from swarm.chat.limiter.headers import Quota
@@ -21,150 +25,215 @@ Source = Literal["settings", "headers", "learnt", "guess"]
 FIRST_GUESS_PER_S = 50.0
 FIRST_BURST = 8.0
 SLOWEST_PER_S = 1 / 120
-# How much faster a second: until two refusals bracket the rate, and after. `PATIENCE_S` after the last refusal the
-# latter has doubled.
+# How much faster a second: until two refusals bracket the rate; after; and after many that agree within `AGREEMENT`.
+# `PATIENCE_S` after the last refusal the latter two have doubled.
 BLIND_GROWTH = 2.0
 LEARNT_GROWTH = 0.01
+SLOWEST_GROWTH = 0.001
+AGREEMENT = 0.1
 PATIENCE_S = 3.0
-# The least that is left of the pace after a refusal: of one that was not spent, and of one that was.
-BLIND_DECREASE = 0.5
-DECREASE = 0.7
-# Servers are taken to save up a second's worth; an estimate counts over ten seconds at most.
+# The least that is left of the pace after a refusal.
+DECREASE = 0.4
+# Before it is known otherwise, servers are taken to save up a second's worth.
 SAVED_UP_S = 1.0
-EPOCH_S = 10.0
+# Windows begin at the last ten marks, of which one is made each second of activity and one at each refusal.
+MARK_EVERY_S = 1.0
+MARKS = 10
+SHORTEST_WINDOW_S = 0.3
 # After a pause savings are spent at three times the pace. Half a request is held back for jitter on the way.
 RETURN_SPEED = 3.0
 RESERVE = 0.5
 
 
-class Pace:
-    """The request budget of one endpoint, key and model. All instants are monotonic seconds."""
+class Mark(NamedTuple):
+    """The beginning of a window: how many had been accepted by then, and the most that was saved up."""
 
-    def __init__(self, setting_per_s: float | None, now: float) -> None:
-        self._setting_per_s = setting_per_s
-        self._told_per_s: float | None = None
-        self._seen_burst = 0.0
-        self.source: Source = "settings" if setting_per_s else "guess"
-        rate = setting_per_s or FIRST_GUESS_PER_S
-        self._bucket = Bucket(rate, max(1.0, rate * SAVED_UP_S) if setting_per_s else FIRST_BURST, now)
-        self._taken = 0
-        self._taken_at = now
-        self._refused_at = now
-        self._is_confirmed = False
-        self._returns_at: float | None = None
-        self._epoch_at = now - SAVED_UP_S
-        self._epoch_number = self._epoch_refused = 0
-        self._epoch_is_rough = True
+    at: float
+    accepted: int
+    saved_up: float
+
+
+@dataclass
+class Pace:
+    """The request budget of one endpoint, key and model. All instants are seconds of one clock.
+
+    `savings` is the most that the server saves up, `returns_at` the end of a pause whose savings are being spent,
+    and everything `began_…` is about the time since the last idleness.
+    """
+
+    bucket: Bucket
+    source: Source
+    refused_at: float
+    began_at: float
+    setting_per_s: float | None = None
+    told_per_s: float | None = None
+    seen_burst: float = 0.0
+    taken: int = 0
+    taken_at: float = 0.0
+    refusals: int = 0
+    savings: float = math.inf
+    growth: float = BLIND_GROWTH
+    measured_per_s: float | None = None
+    began_accepted: int = 0
+    began_bursts: int = 0
+    returns_at: float | None = None
+    marks: list[Mark] = field(default_factory=list)
+
+    @classmethod
+    def starting(cls, setting_per_s: float | None, now: float) -> Pace:
+        if setting_per_s:
+            bucket = Bucket.full(setting_per_s, max(1.0, setting_per_s * SAVED_UP_S), now)
+            return cls(bucket, "settings", now, now, setting_per_s)
+        return cls(Bucket.full(FIRST_GUESS_PER_S, FIRST_BURST, now), "guess", now, now)
+
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> Pace:
+        """The inverse of `save`."""
+        return cls(**(saved | {"bucket": Bucket(**saved["bucket"]), "marks": [Mark(*mark) for mark in saved["marks"]]}))
+
+    def save(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return vars(self) | {"bucket": vars(self.bucket)}
 
     @property
     def rate_per_s(self) -> float:
-        return self._bucket.rate_per_s
+        return self.bucket.rate_per_s
 
     @property
-    def burst(self) -> float:
-        return self._bucket.burst
+    def accepted(self) -> int:
+        """How many were accepted, those on their way included."""
+        return self.taken - self.refusals
 
     def ready_at(self, now: float, chance: float) -> float:
         """The instant from which the next request may go; `chance` in [0, 1) spreads the return after a pause."""
-        ready_at = self._bucket.ready_at(1, now)
-        if self._returns_at is not None:
-            ready_at = max(ready_at, self._returns_at + chance / (RETURN_SPEED * self.rate_per_s))
+        ready_at = self.bucket.ready_at(1, now)
+        if self.returns_at is not None:
+            ready_at = max(ready_at, self.returns_at + chance / (RETURN_SPEED * self.rate_per_s))
         return ready_at
 
-    def take(self, now: float) -> bool:
-        """Send one request; returns whether this budget is what holds the next one back."""
-        saved_up_s = self.burst / self.rate_per_s
-        is_idle = self._bucket.level(now) >= self.burst
-        if is_idle and (self._returns_at is None or now > self._returns_at + saved_up_s):
-            self._start_epoch(now)
-        self._bucket.take(1, now)
-        self._taken += 1
-        is_limiting = self._bucket.level(now) < 1
-        if self._returns_at is not None:
-            self._returns_at = None if is_limiting else now + 0.5 / (RETURN_SPEED * self.rate_per_s)
+    def take(self, now: float) -> None:
+        """Send one request."""
+        saved_up_s = self.bucket.burst / self.rate_per_s
+        is_idle = self.bucket.level(now) >= self.bucket.burst
+        if is_idle and (self.returns_at is None or now > self.returns_at + saved_up_s):
+            self.began_at, self.began_accepted, self.began_bursts = now, self.accepted, 0
+        if not self.marks or now - self.marks[-1].at >= MARK_EVERY_S:
+            self._mark(now, self.savings)
+        self.bucket.take(1, now)
+        self.taken += 1
+        is_limiting = self.bucket.level(now) < 1
+        if self.returns_at is not None:
+            self.returns_at = None if is_limiting else now + 0.5 / (RETURN_SPEED * self.rate_per_s)
         elif is_limiting:
             self._grow(now)
-        self._taken_at = now
-        return is_limiting
+        self.taken_at = now
 
     def told(self, quota: Quota, taken_since: int, sent_at: float, now: float) -> None:
         """Learn from an answer's headers; its request was sent at `sent_at`, `taken_since` others after it."""
-        self._told_per_s = quota.rate_per_s
+        self.told_per_s = quota.rate_per_s
         ceiling = self._ceiling_per_s or quota.rate_per_s
         if self.source != "learnt" or self.rate_per_s >= ceiling:
             self.source = "headers" if ceiling == quota.rate_per_s else "settings"
             self._refit(ceiling, now)
         if quota.remaining is not None:
             if quota.remaining:
-                self._seen_burst = max(self._seen_burst, quota.remaining + 1)
+                self.seen_burst = max(self.seen_burst, quota.remaining + 1)
             self._refit(self.rate_per_s, now)
             left = quota.remaining - taken_since + (now - sent_at) * self.rate_per_s - RESERVE
             # Answers overtake each other, so less is believed at once and more only one request at a time.
-            self._bucket.set_level(min(left, self._bucket.level(now) + 1), now)
+            self.bucket.set_level(min(left, self.bucket.level(now) + 1), now)
 
-    def refused(self, number: int, sent_at: float, *, was_limiting: bool, is_first: bool, now: float) -> None:
+    def refused(self, number: int, sent_at: float, *, is_first: bool, now: float) -> None:
         """Slow down: request `number` (counted from 1), sent at `sent_at`, came too fast.
 
-        Only the first refusal of a burst slows down. `was_limiting` is what `take` returned for it.
+        Only the first refusal of a burst slows down.
         """
-        if is_first and number > self._epoch_number:
-            self._slow_down(number, sent_at, was_limiting, now)
-        if number > self._epoch_number:
-            self._epoch_refused += 1
-        self._refused_at = now
+        self.turned_away()
+        if is_first:
+            self._slow_down(number, sent_at, now)
+        else:
+            last = self.marks.pop()
+            self.marks.append(last._replace(accepted=last.accepted - 1))
+        if self.began_bursts == 1:
+            self.savings = max(1.0, self.accepted - self.began_accepted)
+        self.refused_at = now
+
+    def turned_away(self) -> None:
+        """A request was not accepted, for whatever reason."""
+        self.refusals += 1
+
+    def doubt(self) -> None:
+        """Perhaps requests do not come too fast but are too many at once: find out soon, by going faster again."""
+        self.growth, self.measured_per_s = BLIND_GROWTH, None
+
+    def acquit(self, now: float) -> None:
+        """It turned out that requests did not come too fast but were too many at once: forget what was learnt."""
+        fresh = Pace.starting(self.setting_per_s, now)
+        self.bucket, self.source, self.growth, self.measured_per_s = fresh.bucket, fresh.source, fresh.growth, None
+        self.marks, self.savings = [], math.inf
 
     def pause(self, until: float) -> None:
         """Nothing is sent until then; what the server saves up meanwhile is used gently afterwards."""
-        self._returns_at = until
+        self.returns_at = until
+
+    def divide(self, parts: int) -> None:
+        """Keep one of `parts` equal parts."""
+        self.bucket.divide(parts)
+        self.setting_per_s = self.setting_per_s and self.setting_per_s / parts
+        self.told_per_s = self.told_per_s and self.told_per_s / parts
+        self.seen_burst, self.savings = self.seen_burst / parts, self.savings / parts
 
     @property
     def _ceiling_per_s(self) -> float | None:
-        return min((rate for rate in (self._setting_per_s, self._told_per_s) if rate), default=None)
+        return min((rate for rate in (self.setting_per_s, self.told_per_s) if rate), default=None)
 
-    def _slow_down(self, number: int, sent_at: float, was_limiting: bool, now: float) -> None:
-        accepted: float = number - 1 - self._epoch_number - self._epoch_refused
-        elapsed_s = max(sent_at - self._epoch_at, 0.001)
-        if self._is_confirmed:  # a short epoch says little, so what was known counts as one second more
-            accepted, elapsed_s = accepted + self.rate_per_s, elapsed_s + 1
-        estimate = max(accepted, 0.5) / elapsed_s
-        if not was_limiting:
-            estimate = max(estimate, self.rate_per_s * BLIND_DECREASE)
-        elif self.source != "guess":
-            estimate = max(estimate, self.rate_per_s * DECREASE)
-            self._is_confirmed = True
+    def _slow_down(self, number: int, sent_at: float, now: float) -> None:
+        if self.source == "learnt":
+            bound = max(self._bounds(number - self.refusals, sent_at), default=0.0)
+        else:
+            bound = (self.accepted - self.began_accepted) / (sent_at - self.began_at + SAVED_UP_S)
+        rate = max(bound, self.rate_per_s * DECREASE)
+        if self.source == "learnt":
+            is_agreed = self.measured_per_s and abs(rate / self.measured_per_s - 1) < AGREEMENT
+            self.growth = max(SLOWEST_GROWTH, self.growth / 2) if is_agreed else LEARNT_GROWTH
+            self.measured_per_s = rate
         self.source = "learnt"
-        self._refit(max(SLOWEST_PER_S, min(estimate, self.rate_per_s)), now)
-        self._bucket.set_level(min(self._bucket.level(now), 0.0) - RESERVE, now)
-        if self._epoch_is_rough or sent_at - self._epoch_at > EPOCH_S:
-            self._epoch_at, self._epoch_number, self._epoch_refused = sent_at, number, 0
-            self._epoch_is_rough = False
+        self._refit(max(SLOWEST_PER_S, min(rate, self.rate_per_s)), now)
+        self.bucket.set_level(min(self.bucket.level(now), 0.0) - RESERVE, now)
+        self.began_bursts += 1
+        # What left before this was heard may have met an empty bucket too; the refusals to come take it off the mark.
+        self._mark(self.taken_at, 0.0)
+
+    def _bounds(self, accepted: int, until: float) -> list[float]:
+        """What each window up to the refusal at `until` says that the rate is at least."""
+        return [
+            (accepted - mark.accepted - mark.saved_up) / (until - mark.at)
+            for mark in self.marks
+            if until - mark.at >= SHORTEST_WINDOW_S
+        ]
+
+    def _mark(self, at: float, saved_up: float) -> None:
+        self.marks = [*self.marks[1 - MARKS :], Mark(at, self.accepted, saved_up)]
 
     def _grow(self, now: float) -> None:
         """Go a little faster after a request that waited for this budget; never above what was given or told."""
-        elapsed_s = min(now - self._taken_at, 2 / self.rate_per_s)
+        elapsed_s = min(now - self.taken_at, 2 / self.rate_per_s)
         if self.source not in ("guess", "learnt"):
             return
-        growth = BLIND_GROWTH
-        if self._is_confirmed:
-            growth = min(growth, LEARNT_GROWTH * (1 + ((now - self._refused_at) / PATIENCE_S) ** 2))
+        growth = self.growth
+        if self.measured_per_s:
+            growth = min(BLIND_GROWTH, growth * (1 + ((now - self.refused_at) / PATIENCE_S) ** 2))
         rate = self.rate_per_s * math.exp(growth * elapsed_s)
         ceiling = self._ceiling_per_s
         if ceiling and rate >= ceiling:
-            rate, self.source = ceiling, "headers" if ceiling == self._told_per_s else "settings"
+            rate, self.source = ceiling, "headers" if ceiling == self.told_per_s else "settings"
         self._refit(rate, now)
 
     def _refit(self, rate_per_s: float, now: float) -> None:
         if self.source == "guess":
             burst = FIRST_BURST
-        elif self.source == "headers" and self._seen_burst:
-            burst = max(1.0, self._seen_burst)
+        elif self.source == "headers" and self.seen_burst:
+            burst = max(1.0, self.seen_burst)
         else:
-            burst = max(1.0, rate_per_s * SAVED_UP_S)
-        self._bucket.refit(rate_per_s, burst, now)
-
-    def _start_epoch(self, now: float) -> None:
-        """Count from here. The server's bucket is not empty but full, presumably with a second's worth."""
-        self._epoch_at = now - SAVED_UP_S
-        self._epoch_number = self._taken
-        self._epoch_refused = 0
-        self._epoch_is_rough = True
+            burst = max(1.0, min(self.savings, rate_per_s * SAVED_UP_S))
+        self.bucket.refit(rate_per_s, burst, now)

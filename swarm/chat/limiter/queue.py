@@ -4,44 +4,78 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Who wants to call, with about how many tokens. `was_refused`: it had its turn and was sent back by upstream."""
+
+    execution: str
+    node: str
+    is_finishing: bool
+    tokens: int
+    was_refused: bool = False
+
+    def ticket(self, key: str) -> Ticket:
+        """A new place in the line."""
+        return Ticket(key, self.execution, self.node, self.is_finishing, max(1, self.tokens))
 
 
 @dataclass(eq=False)
 class Ticket:
     """One call's place in the line, and after its grant its slot.
 
-    `tokens` is its estimate. The rest is the limiter's book-keeping: `number` counts grants from 1, `level` is how
-    many calls were in flight including it, `tokens_granted` the sum of all estimates up to and including its own,
-    `was_limiting` whether the request budget was used up with it.
+    `key` is unique among all who share the limiter and begins with its process's name and a slash. The rest is the
+    limiter's book-keeping: `number` counts grants from 1, `level` is how many calls were in flight including it,
+    `tokens_granted` the sum of all estimates up to and including its own.
     """
 
+    key: str
     execution: str
     node: str
     is_finishing: bool
     tokens: int
-    queued_at: float
+    queued_at: float = 0.0
     sent_at: float = 0.0
     number: int = 0
     level: int = 0
     tokens_granted: int = 0
-    was_limiting: bool = False
 
     @property
-    def is_granted(self) -> bool:
-        return self.number > 0
+    def owner(self) -> str:
+        """The process that it belongs to."""
+        return self.key.rpartition("/")[0]
 
 
+Lanes = dict[str, deque[Ticket]]
+
+
+@dataclass
 class FairQueue:
     """Round-robin over executions. A node about to finish overtakes, but never twice in a row, so nobody starves."""
 
-    def __init__(self) -> None:
-        self._regular: dict[str, deque[Ticket]] = {}
-        self._finishing: dict[str, deque[Ticket]] = {}
-        self._has_overtaken = False
+    regular: Lanes = field(default_factory=dict)
+    finishing: Lanes = field(default_factory=dict)
+    has_overtaken: bool = False
 
-    def __len__(self) -> int:
-        return sum(len(lane) for lanes in (self._regular, self._finishing) for lane in lanes.values())
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> FairQueue:
+        """The inverse of `save`."""
+        regular, finishing = (
+            {execution: deque(Ticket(**ticket) for ticket in lane) for execution, lane in saved[name].items()}
+            for name in ("regular", "finishing")
+        )
+        return cls(regular, finishing, saved["has_overtaken"])
+
+    def save(self) -> dict[str, Any]:
+        """All of it, ready for JSON, which keeps the order of the lanes."""
+        return {
+            "regular": {execution: [vars(ticket) for ticket in lane] for execution, lane in self.regular.items()},
+            "finishing": {execution: [vars(ticket) for ticket in lane] for execution, lane in self.finishing.items()},
+            "has_overtaken": self.has_overtaken,
+        }
 
     def __iter__(self) -> Iterator[Ticket]:
         """Everybody who waits, the head first; within a class lane by lane."""
@@ -66,7 +100,7 @@ class FairQueue:
         if ticket is None:
             raise IndexError("nobody waits")
         lanes = self._lanes_of(ticket)
-        self._has_overtaken = ticket.is_finishing and bool(self._regular)
+        self.has_overtaken = ticket.is_finishing and bool(self.regular)
         lane = lanes.pop(ticket.execution)
         lane.popleft()
         if lane:
@@ -81,10 +115,8 @@ class FairQueue:
         if not lane:
             del lanes[ticket.execution]
 
-    def _lanes_of(self, ticket: Ticket) -> dict[str, deque[Ticket]]:
-        return self._finishing if ticket.is_finishing else self._regular
+    def _lanes_of(self, ticket: Ticket) -> Lanes:
+        return self.finishing if ticket.is_finishing else self.regular
 
-    def _in_turn(self) -> tuple[dict[str, deque[Ticket]], dict[str, deque[Ticket]]]:
-        if self._has_overtaken:
-            return self._regular, self._finishing
-        return self._finishing, self._regular
+    def _in_turn(self) -> tuple[Lanes, Lanes]:
+        return (self.regular, self.finishing) if self.has_overtaken else (self.finishing, self.regular)
