@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from swarm.models import ApiToken, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
+from swarm.models import ApiToken, Call, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -58,7 +58,7 @@ def execution_link(row: Node | Event | Conflict) -> SafeString | str:
 
 
 @admin.display(description="node")
-def node_link(row: Turn | CheckRun | Event | Conflict | FileLock) -> SafeString | str:
+def node_link(row: Turn | Call | CheckRun | Event | Conflict | FileLock) -> SafeString | str:
     return _change_link(row.node)
 
 
@@ -155,6 +155,18 @@ class TurnAdmin(RecordAdmin):
     list_select_related = ["node"]
     search_fields = ["=node__id", "node__story_id"]
     date_hierarchy = "created_at"
+
+
+@admin.register(Call)
+class CallAdmin(RecordAdmin):
+    list_display = [
+        "__str__", node_link, "model", "outcome", "queued_s", "upstream_s", "prompt_tokens", "completion_tokens",
+        "retries", "rate_limited_count", "cost", "started_at",
+    ]  # fmt: skip
+    list_filter = ["outcome", "model", "started_at"]
+    list_select_related = ["node"]
+    search_fields = ["=node__id", "=node__execution__id", "node__story_id", "outcome"]
+    date_hierarchy = "started_at"
 
 
 @admin.register(CheckRun)

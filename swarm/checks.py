@@ -32,6 +32,20 @@ def check_model(**_: object) -> list[CheckMessage]:
 
 
 @register()
+def check_chat_url(**_: object) -> list[CheckMessage]:
+    """Where nodes send their calls must be an HTTP address, if it is set."""
+    if not settings.SWARM_CHAT_URL or _is_http_address(settings.SWARM_CHAT_URL):
+        return []
+    return [
+        Error(
+            "SWARM_CHAT_URL is not an HTTP address.",
+            hint="Use the address of a server's /api/chat, or leave it out: a server's nodes then call its own.",
+            id="swarm.E003",
+        )
+    ]
+
+
+@register()
 def check_secret_key(**_: object) -> list[CheckMessage]:
     """Without a key of its own a server forgets every session when it restarts."""
     if not settings.SECRET_KEY_IS_TEMPORARY or settings.SWARM_DEMO_DIRECTORY:

@@ -6,8 +6,10 @@ problem; `swarm.checks` reports what was noted.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import environ
@@ -56,6 +58,11 @@ class Environment:
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         return self._parse(name, default, lambda raw: choices[choices.index(raw)], f"Use one of: {', '.join(choices)}.")
 
+    def prices(self, name: str) -> dict[str, tuple[Decimal, Decimal]]:
+        """What a million tokens cost, in and out, by model: `{"model": [prompt, completion]}` in JSON."""
+        hint = 'Use JSON such as {"gpt-5": [1.25, 10]}: by model, the price of a million tokens in and out.'
+        return self._parse(name, {}, _prices, hint)
+
     def database(self, name: str, default: dict[str, Any]) -> dict[str, Any]:
         """A Django database dictionary from a URL such as `postgres://user:password@host/name`."""
         url = self.text(name)
@@ -85,7 +92,7 @@ class Environment:
             return default
         try:
             return parse(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.problems.append(EnvironmentProblem(name, f"{name}={raw!r} cannot be used.", hint))
             return default
 
@@ -95,6 +102,20 @@ def _flag(raw: str) -> bool:
     if raw.lower() not in words:
         raise ValueError(raw)
     return words[raw.lower()]
+
+
+def _prices(raw: str) -> dict[str, tuple[Decimal, Decimal]]:
+    document = json.loads(raw, parse_int=Decimal, parse_float=Decimal)
+    if not isinstance(document, dict):
+        raise ValueError(raw)
+    return {model: _price(price) for model, price in document.items()}
+
+
+def _price(price: Any) -> tuple[Decimal, Decimal]:
+    match price:
+        case [Decimal() as prompt, Decimal() as completion] if 0 <= prompt <= MOST and 0 <= completion <= MOST:
+            return prompt, completion
+    raise ValueError(price)
 
 
 def _within(value: Any, least: float) -> Any:

@@ -21,9 +21,11 @@ from hypothesis import settings as hypothesis_settings
 from swarm.chat.gateway import close_gateway
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import shut_down
+from swarm.engine.model_client import model_door
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
 from tests.chat.server import ModelServer, model_server
 from tests.main_job import MainJob
+from tests.served import serving
 
 # A busy machine must not fail a property, and every run tries the same examples.
 hypothesis_settings.register_profile("swarm", deadline=None, derandomize=True)
@@ -116,6 +118,20 @@ def model() -> Iterator[ModelServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[str]:
+    """The app itself, served on loopback; its address."""
+    with serving() as url:
+        yield url
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def each_way(request: pytest.FixtureRequest, settings: Any) -> None:
+    """Run the test twice: with nodes that call the gateway in this process, and with nodes that call /api/chat."""
+    is_over_http = request.param == "over HTTP"
+    settings.SWARM_CHAT_URL = f"{request.getfixturevalue('own_server')}/api/chat" if is_over_http else ""
+
+
 @pytest.fixture
 def main_job(transactional_db: None, settings: Any, tmp_path: Path, model: ModelServer) -> Iterator[MainJob]:
     """The demo's workspace, with the simulated developer behind a real HTTP server."""
@@ -128,4 +144,5 @@ def main_job(transactional_db: None, settings: Any, tmp_path: Path, model: Model
     yield MainJob(Path(settings.SWARM_WORKSPACE), model)
     shut_down()
     executor.open()
+    model_door.close()
     close_gateway()

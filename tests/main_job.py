@@ -64,7 +64,10 @@ class MainJob:
 
     def run(self, *stories: str, **options: Any) -> ExecutionReport:
         """Run stories to their end."""
-        execution = self.start(*stories, **options)
+        return self.finish(self.start(*stories, **options))
+
+    def finish(self, execution: Execution) -> ExecutionReport:
+        """Wait for the end of what was started."""
         executor.drain()
         return report_of(execution)
 

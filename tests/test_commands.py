@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.server import SimulatorServer
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
+from tests.factories import wait_until
 from tests.ports import free_port
 
 LONG_S = 120
@@ -199,6 +201,33 @@ def test_the_demo_refuses_unusable_arguments(arguments: list[str]) -> None:
 
     assert done.returncode != 0
     assert "must be" in done.stderr
+
+
+def test_serve_puts_nodes_back_when_it_stops_in_the_middle_of_their_calls(environment: dict[str, str]) -> None:
+    run(
+        environment | {"DJANGO_SUPERUSER_PASSWORD": "x"},
+        "createsuperuser", "--noinput", "--username=ada", "--email=ada@swarm.invalid",
+    )  # fmt: skip
+    token = run(environment, "api_token", "ada").stdout.strip()
+    port = free_port()
+    with SimulatorServer(SimulatorOptions(latency_s=60)) as slow:
+        server = start(environment | {"SWARM_CHAT_BASE_URL": slow.base_url}, "serve", "--port", str(port))
+        try:
+            assert server.stdout is not None
+            server.stdout.readline()
+            started = requests.post(
+                f"http://127.0.0.1:{port}/api/swarm/execute",
+                json={"stories": ["1.1", "2.3"], "max_attempts": 1},
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=LONG_S,
+            )
+            wait_until(lambda: slow.stats.in_flight == 2)
+        finally:
+            server.terminate()
+            server.communicate(timeout=LONG_S)
+
+    execution = json.loads(run(environment, "swarm", "status", started.json()["id"], "--json").stdout)
+    assert [(node["status"], node["error"]) for node in execution["nodes"]] == [("pending", None)] * 2
 
 
 def test_serve_says_when_its_port_is_taken(environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import environ
@@ -68,6 +69,26 @@ def test_what_is_no_flag_is_a_problem_and_gives_the_default() -> None:
     env = environment(X="maybe")
     assert (env.flag("X", False), env.flag("Y", True)) == (False, True)
     assert [(problem.variable, problem.hint) for problem in env.problems] == [("X", "Use true or false.")]
+
+
+def test_prices_are_read_exactly() -> None:
+    env = environment(X='{"a": [0.1, 10], "b": [0, 2.50]}')
+    assert env.prices("X") == {"a": (Decimal("0.1"), Decimal(10)), "b": (Decimal(0), Decimal("2.50"))}
+    assert (env.prices("Y"), env.problems) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "cheap", "[1, 2]", '{"a": 1}', '{"a": [1]}', '{"a": [1, 2, 3]}', '{"a": ["1", "2"]}', '{"a": [-1, 2]}',
+        '{"a": [true, 1]}', '{"a": [NaN, 1]}', '{"a": [1, Infinity]}', '{"a": [1, 1e999]}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_price_table_is_a_problem_and_gives_none(raw: str) -> None:
+    env = environment(X=raw)
+    assert env.prices("X") == {}
+    [problem] = env.problems
+    assert problem.hint.startswith('Use JSON such as {"gpt-5": [1.25, 10]}')
 
 
 def test_words_are_separated_by_commas() -> None:
@@ -159,6 +180,8 @@ BAD = {
     "SWARM_LOCK_TTL": "for ever",
     "DATABASE_URL": f"mysql://ada:{PASSWORD}@host/swarm",
     "SWARM_CHAT_BASE_URL": f"ftp://ada:{PASSWORD}@host",
+    "SWARM_CHAT_URL": "/api/chat",
+    "SWARM_PRICES": "cheap",
 }
 
 

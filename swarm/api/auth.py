@@ -15,6 +15,8 @@ from ninja.security import HttpBearer, SessionAuth
 from ninja.utils import check_csrf
 
 from swarm.api.errors import CsrfFailed, NotPermitted, TooManyRequests, UnsupportedMediaType
+from swarm.chat.gateway import Caller
+from swarm.engine.node_token import read_node_token
 from swarm.models import ApiToken
 
 OPERATE = "swarm.operate"
@@ -26,13 +28,17 @@ Check = Callable[[HttpRequest], None]
 
 
 class BearerToken(HttpBearer):
-    """`Authorization: Bearer TOKEN`, a token made by `manage.py api_token`."""
+    """`Authorization: Bearer TOKEN`, a token made by `manage.py api_token`; of a developer node too, if these may."""
 
-    def __init__(self, *checks: Check) -> None:
+    def __init__(self, *checks: Check, admits_nodes: bool = False) -> None:
         super().__init__()
         self._checks = checks
+        self._admits_nodes = admits_nodes
 
-    def authenticate(self, request: HttpRequest, token: str) -> AbstractBaseUser | None:
+    def authenticate(self, request: HttpRequest, token: str) -> AbstractBaseUser | Caller | None:
+        if self._admits_nodes and (caller := read_node_token(token.strip())):
+            _admit(request, ())
+            return caller
         user = ApiToken.owner(token.strip())
         if user is not None:
             request.user = user  # type: ignore[assignment]  # rights and rates go by who the token stands for
@@ -92,5 +98,5 @@ def _refuse_forgery(request: HttpRequest) -> None:
 READERS = [BearerToken(), SessionCookie()]
 OPERATORS = [BearerToken(keep_pace, may_operate), SessionCookie(keep_pace, may_operate), keep_pace]
 """For writes; the last one counts the tries of those who are nobody."""
-CHATTERS = [BearerToken(may_operate), SessionCookie(may_operate)]
+CHATTERS = [BearerToken(may_operate, admits_nodes=True), SessionCookie(may_operate)]
 """For chat, which costs money but is paced by the limiter itself."""

@@ -14,5 +14,5 @@ router = Router(tags=["model"])
 
 @router.get("/limiter", response=dict[str, Any])
 def limiter(request: HttpRequest) -> Any:
-    """The limits, where each is known from, and who waits for what, by model; of this process."""
+    """The limits, where each is known from, and who waits for what, by model; for all that share a Redis."""
     return get_gateway().state()

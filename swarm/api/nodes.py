@@ -29,7 +29,7 @@ def node(request: HttpRequest, node_id: uuid.UUID) -> Any:
         **node_report(row),
         "execution": row.execution_id,
         "attempts": _attempts(row),
-        "calls": row.turns.defer("reply", "results"),
+        "calls": row.call_rows.all(),
         "locks": FileLock.objects.held(now()).filter(node=row).select_related("node"),
         "checks": row.check_runs.all(),
     }

@@ -215,7 +215,24 @@ class ConflictEntry(Schema):
 
 
 class Call(Schema):
-    """One answered chat call: seconds in the limiter's queue and on the line, and its tokens."""
+    """One chat call, also a failed one: seconds in the limiter's queue and on the line, tokens, and what it cost."""
+
+    attempt: int
+    number: int = Field(description="The turn that it was made for.")
+    at: datetime = Field(validation_alias="started_at")
+    model: str
+    outcome: str = Field(description="`in_flight`, `ok`, or the code of the error that it ended in.")
+    queued: float = Field(validation_alias="queued_s")
+    upstream: float = Field(validation_alias="upstream_s")
+    prompt_tokens: int
+    completion_tokens: int
+    retries: int
+    rate_limited: int = Field(validation_alias="rate_limited_count", description="How often it was answered 429.")
+    cost: float | None
+
+
+class Turn(Schema):
+    """An answered call with the assistant's message and the answers of the tools that it called, in OpenAI's form."""
 
     attempt: int
     number: int
@@ -224,11 +241,6 @@ class Call(Schema):
     upstream: float = Field(validation_alias="upstream_s")
     prompt_tokens: int
     completion_tokens: int
-
-
-class Turn(Call):
-    """A chat call with the assistant's message and the answers of the tools that it called, in OpenAI's form."""
-
     reply: dict[str, Any]
     results: list[dict[str, Any]]
 

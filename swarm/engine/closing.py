@@ -6,7 +6,7 @@ from collections import Counter
 
 from django.utils.timezone import now
 
-from swarm.engine.errors import DependencyFailed
+from swarm.engine.errors import DependencyFailed, WorkerLost
 from swarm.engine.timesheet import Timesheet, progress_data
 from swarm.errors import SwarmError
 from swarm.events.record import Recorder
@@ -43,7 +43,7 @@ def cancel_node(record: Recorder, node: Node) -> None:
 def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
     """Queue a node again whose process stopped or died; nothing of the attempt is left."""
     node.put_back()
-    release_claims(record, node)
+    _let_go(record, node)
     record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
 
 
@@ -65,8 +65,14 @@ def _fail_dependants(record: Recorder, node: Node) -> None:
             ended[waiting.story_id] = waiting.status
 
 
-def _leave(record: Recorder, node: Node) -> None:
+def _let_go(record: Recorder, node: Node) -> None:
+    """Give up the node's claims and, if its process died in the middle of a call, what that had reserved."""
     release_claims(record, node)
+    node.call_rows.abandon(WorkerLost.code)
+
+
+def _leave(record: Recorder, node: Node) -> None:
+    _let_go(record, node)
     statuses = Counter(Node.objects.filter(execution=node.execution_id).values_list("status", flat=True))
     record(
         "swarm:progress",

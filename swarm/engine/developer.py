@@ -5,36 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Sum
 from django.utils.timezone import now
 
-from swarm.chat.gateway import Caller, Completion, Phase, get_gateway
+from swarm.chat.gateway import Caller, Completion
 from swarm.chat.replies import ToolCall
-from swarm.engine.errors import NoProgress, TokenBudgetExhausted, TooManyTurns
+from swarm.engine.accounts import accounted_call
+from swarm.engine.errors import NoProgress, TooManyTurns, UnusableCalls
+from swarm.engine.model_client import model_door
 from swarm.engine.prompt import NUDGE, first_messages
 from swarm.engine.tools import call_tool, tool_schemas
 from swarm.engine.work import Work
-from swarm.events.record import recording
-from swarm.models import Activity, FileLock, Node, Turn
+from swarm.models import FileLock, Turn
 from swarm.workspace.paths import lock_key
 
 MAX_TURNS = 100
 MAX_SILENT_TURNS = 3
+MAX_UNUSABLE_TURNS = 5
 
 
 def develop(work: Work, lessons: list[str]) -> None:
     """Let the model work on the story until it is committed.
 
     `lessons` tell why earlier attempts failed. Raises what ends the attempt: errors of the gateway, `TooManyTurns`,
-    `NoProgress`, `TokenBudgetExhausted`, `NodeTimedOut`, `DeadlockVictim`, `LockTimedOut`, `LockLost`, `Cancelled`.
+    `NoProgress`, `UnusableCalls`, `TokenBudgetExhausted`, `NodeTimedOut`, `DeadlockVictim`,
+    `LockTimedOut`, `LockLost`, `Cancelled`.
     """
     messages = first_messages(
         story_path=work.story.path, story_text=work.story.text, paths=work.snapshot.list_files(), lessons=lessons
     )
-    silent_turns = 0
+    silent_turns = unusable_turns = 0
     for number in range(1, MAX_TURNS + 1):
         messages += _news_of_paths(work)
-        completion = _call_model(work, messages)
+        completion = _call_model(work, number, messages)
         answers = _take_turn(work, number, completion)
         if work.is_finished:
             return
@@ -44,32 +46,32 @@ def develop(work: Work, lessons: list[str]) -> None:
             raise NoProgress(
                 f"The model called no tool {MAX_SILENT_TURNS} times in a row: {completion.reply.text[:300]}"
             )
+        unusable_turns = unusable_turns + 1 if answers and all(map(_is_unusable, answers)) else 0
+        if unusable_turns == MAX_UNUSABLE_TURNS:
+            raise UnusableCalls(
+                f"No call could be read {MAX_UNUSABLE_TURNS} turns in a row: {answers[-1]['content'][:300]}"
+            )
         if silent_turns:
             messages.append({"role": "user", "content": NUDGE})
     raise TooManyTurns(f"The story was not finished within {MAX_TURNS} turns; split it, or try a stronger model.")
 
 
-def _call_model(work: Work, messages: list[dict[str, Any]]) -> Completion:
-    _require_budget(work)
+def _call_model(work: Work, number: int, messages: list[dict[str, Any]]) -> Completion:
     request = {"model": settings.SWARM_CHAT_MODEL, "messages": messages, "tools": tool_schemas()}
-
-    def book(phase: Phase) -> None:
-        work.timesheet.enter(Activity(phase.activity), phase.detail)
-
-    def tell_rate_limited(pause_s: float) -> None:
-        with recording(work.execution.pk) as record:
-            record("swarm:rate-limited", work.node, pause=pause_s)
-
-    completion = get_gateway().complete(
-        request,
-        caller=Caller(execution=str(work.execution.pk), node=str(work.node.pk)),
-        deadline_s=min(work.remaining_s(), settings.SWARM_CALL_TIMEOUT),
-        cancellation=work.cancellation,
-        on_phase=book,
-        on_rate_limited=tell_rate_limited,
-    )
-    usage = completion.reply.usage
-    work.node.add_usage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+    with accounted_call(work, number, request) as call:
+        completion = model_door.client().complete(
+            call.request,
+            caller=Caller(
+                execution=str(work.execution.pk),
+                node=str(work.node.pk),
+                is_finishing=work.count_done() == work.story.tasks_total,
+            ),
+            deadline_s=min(work.remaining_s(), settings.SWARM_CALL_TIMEOUT),
+            cancellation=work.cancellation,
+            on_phase=call.enter,
+            on_rate_limited=call.tell_rate_limited,
+        )
+        call.settle(completion)
     return completion
 
 
@@ -102,15 +104,8 @@ def _answer(work: Work, call: ToolCall) -> str:
     return call_tool(work, call.name, call.arguments)
 
 
-def _require_budget(work: Work) -> None:
-    budget = work.execution.token_budget
-    if budget is None:
-        return
-    used = Node.objects.filter(execution=work.execution).aggregate(
-        tokens=Sum("prompt_tokens") + Sum("completion_tokens")
-    )["tokens"]
-    if used >= budget:
-        raise TokenBudgetExhausted(f"The execution has used {used} of its {budget} tokens; start another with more.")
+def _is_unusable(answer: dict[str, Any]) -> bool:
+    return str(answer["content"]).startswith(("Error: bad_arguments.", "Error: unknown_tool."))
 
 
 def _news_of_paths(work: Work) -> list[dict[str, Any]]:

@@ -60,6 +60,13 @@ class NoProgress(SwarmError):
     retryable = True
 
 
+class UnusableCalls(SwarmError):
+    """A developer went on calling tools that do not exist, or with arguments that cannot be read."""
+
+    code = "unusable_calls"
+    retryable = True
+
+
 class TokenBudgetExhausted(SwarmError):
     """The execution has used up the tokens that it was given."""
 

@@ -14,11 +14,12 @@ from swarm.models import Activity, Execution, Node, Period
 
 
 class Usage(TypedDict):
-    """Answered calls and their tokens."""
+    """Answered calls, their tokens and, where SWARM_PRICES has their model, what they cost."""
 
     calls: int
     prompt_tokens: int
     completion_tokens: int
+    cost: float | None
 
 
 class StoryReference(TypedDict):
@@ -221,10 +222,12 @@ def _summary(
 
 
 def _usage(nodes: Sequence[Node]) -> Usage:
+    costs = [node.cost for node in nodes if node.cost is not None]
     return Usage(
         calls=sum(node.calls for node in nodes),
         prompt_tokens=sum(node.prompt_tokens for node in nodes),
         completion_tokens=sum(node.completion_tokens for node in nodes),
+        cost=float(sum(costs)) if costs else None,
     )
 
 

@@ -9,10 +9,15 @@ from typing import Any
 from channels.routing import get_default_application
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server, twisted_loop
+from django.conf import settings
 from django.core.management import CommandError
+from django.http.request import validate_host
+from twisted.internet import reactor
 
 from swarm.chat.gateway import close_gateway
+from swarm.engine.chat_over_http import ChatAddress
 from swarm.engine.lifecycle import shut_down
+from swarm.engine.model_client import model_door
 from swarm.engine.recovery import Recovery
 from swarm.engine.story_watch import recording_story_changes
 
@@ -22,13 +27,20 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
 
     Its nodes go back into the queue then, for the next server. Raises `CommandError` if the address cannot be used.
     """
+
+    def ready() -> None:
+        model_door.serve_at(own_chat(host, port))
+        on_ready()
+
     server = Server(
         application=get_default_application(),
         endpoints=build_endpoint_description_strings(host=host, port=port),
-        ready_callable=on_ready,
+        ready_callable=ready,
         server_name="swarm",
         application_close_timeout=2,
     )
+    # Before the server goes: its nodes call it, and must not take its end for a failure of the model.
+    reactor.addSystemEventTrigger("before", "shutdown", shut_down)  # type: ignore[arg-type]  # zope's methods lack self
     recovery = Recovery()
     recovery.start()
     try:
@@ -38,9 +50,22 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
         recovery.stop()
         _end_sockets()
         shut_down()
+        model_door.close()
         close_gateway()
     if not server.listening_addresses:
         raise CommandError(f"{host}:{port} cannot be used; is another server running there? Choose another --port.")
+
+
+def own_chat(host: str, port: int) -> ChatAddress:
+    """This server's /api/chat as its own nodes reach it: over loopback, however the world reaches it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound to
+    host = f"[{host}]" if ":" in host else host
+    headers = {}
+    if settings.ALLOWED_HOSTS and not validate_host(host, settings.ALLOWED_HOSTS):
+        headers["Host"] = settings.ALLOWED_HOSTS[0].removeprefix(".")
+    if settings.SECURE_SSL_REDIRECT:
+        headers["X-Forwarded-Proto"] = "https"
+    return ChatAddress(f"http://{host}:{port}/api/chat", headers, is_own=True)
 
 
 def _end_sockets() -> None:

@@ -1,5 +1,6 @@
 """What is persisted. Status transitions live here, one guarded method each."""
 
+from swarm.models.call import Call
 from swarm.models.errors import WrongStatus
 from swarm.models.event import Event
 from swarm.models.execution import Execution
@@ -10,6 +11,7 @@ from swarm.models.token import ApiToken
 __all__ = [
     "Activity",
     "ApiToken",
+    "Call",
     "CheckRun",
     "Conflict",
     "Event",

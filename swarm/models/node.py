@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Container
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Sum
+from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
 from swarm.errors import SwarmError
@@ -97,6 +99,7 @@ class Node(models.Model):
     calls = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveBigIntegerField(default=0)
     completion_tokens = models.PositiveBigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=20, decimal_places=8, null=True, help_text="None while no price is known")
     error_code = models.CharField(max_length=64, blank=True, db_index=True)
     error_message = models.TextField(blank=True)
     error_retryable = models.BooleanField(default=False)
@@ -109,7 +112,10 @@ class Node(models.Model):
             models.UniqueConstraint(fields=["execution", "number"], name="swarm_one_node_per_number"),
             models.UniqueConstraint(fields=["execution", "story_id"], name="swarm_one_node_per_story"),
         ]
-        indexes = [models.Index(fields=["status", "finished_at"], name="swarm_node_status")]
+        indexes = [
+            models.Index(fields=["status", "finished_at"], name="swarm_node_status"),
+            models.Index(fields=["story_id"], name="swarm_node_story"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} on story {self.story_id}"
@@ -174,12 +180,14 @@ class Node(models.Model):
         """Record how many of its tasks are ticked. Raises `WrongStatus` unless it is running."""
         self._move({self.Status.RUNNING}, tasks_done=done)
 
-    def add_usage(self, *, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count one answered call and its tokens."""
+    def add_usage(self, *, prompt_tokens: int, completion_tokens: int, cost: Decimal | None = None) -> None:
+        """Count one answered call, its tokens and, where its price is known, what it cost."""
+        so_far = Coalesce(F("cost"), Decimal(0), output_field=models.DecimalField())
         Node.objects.filter(pk=self.pk).update(
             calls=F("calls") + 1,
             prompt_tokens=F("prompt_tokens") + prompt_tokens,
             completion_tokens=F("completion_tokens") + completion_tokens,
+            cost=F("cost") if cost is None else so_far + cost,
         )
 
     def complete(self, *, commit: str, files: list[str], summary: str) -> None:

@@ -101,6 +101,12 @@ def number(value: float | None) -> str:
 
 
 @register.filter
+def price(value: float) -> str:
+    """Money, in the unit of SWARM_PRICES."""
+    return "< 0.0001" if 0 < value < 0.0001 else f"{value:,.4f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+@register.filter
 def times(value: float | None) -> str:
     """A ratio as "1.08 ×"."""
     return NOTHING if value is None else f"{value:.2f} ×"

@@ -6,7 +6,7 @@ from django.urls import path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
-from swarm.web import executions, locks, nodes, stories
+from swarm.web import executions, limiter, locks, nodes, stories
 from swarm.web.sign_in import SignInView
 
 urlpatterns = [
@@ -25,4 +25,5 @@ urlpatterns = [
     path("stories/<path:story_id>/", stories.story, name="story"),
     path("drift/", stories.drift, name="drift"),
     path("locks/", locks.locks, name="locks"),
+    path("limiter/", limiter.limiter, name="limiter"),
 ]

@@ -53,7 +53,17 @@ def in_flight() -> int:
     return sum(model["in_flight"] for model in get_gateway().state()["models"].values())
 
 
-def test_a_completion_is_answered_as_openai_answers(model: ModelServer, writer: ApiClient) -> None:
+def test_a_model_that_is_not_allowed_is_refused_before_it_is_called(model: ModelServer, writer: ApiClient) -> None:
+    response = writer.post("/api/chat", {**HELLO, "model": "dearer"})
+
+    detail = problem(response, 404, "model_not_found")["detail"]
+    assert "only test-model" in detail
+    assert "SWARM_CHAT_MODELS" in detail
+    assert model.received == []
+
+
+def test_a_completion_is_answered_as_openai_answers(model: ModelServer, writer: ApiClient, settings: Any) -> None:
+    settings.SWARM_CHAT_MODELS = ["other"]
     model.script = [answer("good day")]
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 
@@ -112,6 +122,17 @@ def test_a_pause_longer_than_a_call_may_take_ends_the_call(
 
     problem(writer.post("/api/chat", HELLO), 429, "rate_limited")
     assert len(model.received) == 1
+
+
+@pytest.mark.parametrize(("patience", "status"), [("5", 429), ("0.5", 429), ("soon", 200), ("-1", 200), ("nan", 200)])
+def test_a_client_that_says_when_it_gives_up_is_answered_by_then(
+    patience: str, status: int, model: ModelServer, writer: ApiClient, settings: Any
+) -> None:
+    model.script = [refuse(429, headers={"Retry-After": "90" if status == 429 else "0"})]
+
+    response = writer.post("/api/chat", HELLO, headers={"X-Stainless-Read-Timeout": patience})
+
+    assert response.status_code == status
 
 
 def test_a_pause_that_the_model_asked_for_is_told_to_the_client(rf: RequestFactory) -> None:

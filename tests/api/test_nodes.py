@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils.timezone import now
 
-from swarm.models import Activity, CheckRun, Execution, FileLock, Node, Period, Turn
+from swarm.models import Activity, Call, CheckRun, Execution, FileLock, Node, Period, Turn
 from swarm.workspace.repository import Repository
 from tests.api.client import ApiClient, problem
 from tests.factories import make_execution, make_node
@@ -26,6 +27,10 @@ def turn_of(node: Node, number: int) -> Turn:
     )  # fmt: skip
 
 
+def call_of(node: Node, number: int, **values: Any) -> Call:
+    return Call.objects.create(node=node, attempt=1, number=number, model="m", started_at=START, **values)
+
+
 def period_of(node: Node, attempt: int, activity: Activity, after_s: float, seconds: float) -> None:
     started_at = START + timedelta(seconds=after_s)
     Period.objects.create(node=node, attempt=attempt, activity=activity, started_at=started_at, seconds=seconds)
@@ -41,7 +46,11 @@ def test_a_node_tells_of_its_attempts_calls_locks_and_checks(node: Node, reader:
     period_of(node, 1, Activity.WAITING_FOR_LOCK, 2, 3)
     period_of(node, 2, Activity.THINKING, 5, 4)
     period_of(node, 2, Activity.THINKING, 9, 1)
-    turn_of(node, 1)
+    call_of(
+        node, 1, outcome="ok", queued_s=0.5, upstream_s=1.5, prompt_tokens=10, completion_tokens=2, retries=1,
+        rate_limited_count=1, cost=Decimal("0.25"),
+    )  # fmt: skip
+    call_of(node, 2, outcome="upstream_timeout")
     check = CheckRun.objects.create(
         node=node, attempt=1, command="pytest", exit_status=1, seconds=3, output="1 failed", on_commit="a" * 40
     )
@@ -58,9 +67,15 @@ def test_a_node_tells_of_its_attempts_calls_locks_and_checks(node: Node, reader:
     ]
     assert response["calls"] == [
         {
-            "attempt": 1, "number": 1, "at": "2026-01-01T00:00:00Z", "queued": 0.5, "upstream": 1.5,
-            "prompt_tokens": 10, "completion_tokens": 2,
-        }
+            "attempt": 1, "number": 1, "at": "2026-01-01T00:00:00Z", "model": "m", "outcome": "ok",
+            "queued": 0.5, "upstream": 1.5, "prompt_tokens": 10, "completion_tokens": 2,
+            "retries": 1, "rate_limited": 1, "cost": 0.25,
+        },
+        {
+            "attempt": 1, "number": 2, "at": "2026-01-01T00:00:00Z", "model": "m", "outcome": "upstream_timeout",
+            "queued": 0.0, "upstream": 0.0, "prompt_tokens": 0, "completion_tokens": 0,
+            "retries": 0, "rate_limited": 0, "cost": None,
+        },
     ]  # fmt: skip
     assert [lock["path"] for lock in response["locks"]] == ["a.py"]
     (shown,) = response["checks"]
@@ -73,7 +88,7 @@ def test_a_node_takes_the_same_queries_however_much_it_did(
     rows: int, node: Node, reader: ApiClient, django_assert_num_queries: Any
 ) -> None:
     for number in range(1, rows + 1):
-        turn_of(node, number)
+        call_of(node, number)
         period_of(node, number, Activity.THINKING, number, 1)
         FileLock.objects.create(key=str(number), node=node, locked_at=now(), expires_at=now() + timedelta(hours=1))
 

@@ -15,6 +15,8 @@ from swarm.models import Event, Execution, FileLock, Node
 from tests.chat.server import Exchange, completion
 from tests.main_job import MainJob, call_tools, node_of, play, report_of
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 OTHERS = ("2.3", "3.3")
 
 
@@ -156,6 +158,17 @@ def test_finish_is_refused_while_tasks_are_open_or_nothing_was_changed(main_job:
 
     assert answers[0].startswith("Error: not_finished. Nothing has been changed yet")
     assert answers[1].startswith("Error: not_finished. Open tasks: 1, 2")
+
+
+def test_a_model_that_goes_on_calling_badly_is_given_up(main_job: MainJob) -> None:
+    main_job.behaviours["1.1"] = lambda exchange: call_tools(exchange, ("format_disk", "{}"))
+
+    error = node_of(main_job.run("1.1", max_attempts=1), "1.1")["error"]
+
+    assert error is not None
+    assert error["code"] == "unusable_calls"
+    assert "There is no tool 'format_disk'" in error["message"]
+    assert len(main_job.model.received) == developer.MAX_UNUSABLE_TURNS
 
 
 BAD_CALLS = {

@@ -17,6 +17,8 @@ from swarm.workspace.repository import Repository
 from tests.chat.server import Exchange
 from tests.main_job import MainJob, call_tools, node_of, play, story_of
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 ALL = ("1.1", "1.2", "1.3", "2.1", "2.2", "2.3", "3.1", "3.2", "3.3", "3.4")
 FOLDER = "_bmad-output/implementation-artifacts"
 

@@ -131,7 +131,7 @@ def test_progress_and_usage_are_those_of_all_nodes() -> None:
         make_node(execution, status=status, calls=1, prompt_tokens=10, completion_tokens=100)
     report = report_of(execution)
     assert report["progress"] == {"completed": 1, "failed": 2, "cancelled": 1, "total": 6}
-    assert report["usage"] == {"calls": 6, "prompt_tokens": 60, "completion_tokens": 600}
+    assert report["usage"] == {"calls": 6, "prompt_tokens": 60, "completion_tokens": 600, "cost": None}
 
 
 def test_an_error_is_told_where_there_is_one_and_a_commit_too() -> None:

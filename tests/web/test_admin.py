@@ -12,12 +12,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from swarm.models import ApiToken, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
+from swarm.models import ApiToken, Call, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
 from tests.factories import make_execution, make_node
 
 pytestmark = pytest.mark.django_db
 
-MODELS = [Execution, Node, FileLock, Conflict, Event, Turn, CheckRun, ApiToken]
+MODELS = [Execution, Node, FileLock, Conflict, Event, Turn, Call, CheckRun, ApiToken]
 HISTORY = MODELS[:-1]
 
 
@@ -44,6 +44,7 @@ def make_rows(count: int) -> None:
         Turn.objects.create(
             node=node, attempt=1, number=1, reply={}, prompt_tokens=1, completion_tokens=1, queued_s=0, upstream_s=1
         )
+        Call.objects.create(node=node, attempt=1, number=1, model="m", outcome="ok")
         CheckRun.objects.create(node=node, attempt=1, command="x", exit_status=1, seconds=1, on_commit="c" * 40)
         ApiToken.issue(user)
 
@@ -86,10 +87,17 @@ def test_failed_nodes_are_found_by_their_error_code(page: Client) -> None:
     assert "code_2" in html  # in the filter, not in the list
 
 
-@pytest.mark.parametrize("model", [Execution, Node, FileLock, Conflict, Event, Turn, CheckRun, ApiToken])
+@pytest.mark.parametrize("model", [Execution, Node, FileLock, Conflict, Event, Turn, Call, CheckRun, ApiToken])
 def test_a_search_finds_nothing_without_breaking(page: Client, model: type) -> None:
     make_rows(1)
     assert page.get(url_of(model), {"q": "no such thing"}).status_code == 200
+
+
+def test_failed_calls_are_found_by_their_outcome(page: Client) -> None:
+    make_rows(2)
+    Call.objects.filter(pk=Call.objects.first().pk).update(outcome="upstream_timeout")  # type: ignore[union-attr]
+    html = page.get(url_of(Call), {"outcome": "upstream_timeout"}).content.decode()
+    assert html.count('<td class="field-outcome">') == 1
 
 
 def test_rows_link_to_each_other_and_to_the_pages(page: Client) -> None:
