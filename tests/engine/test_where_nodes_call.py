@@ -251,9 +251,12 @@ def test_calls_really_go_over_http_with_a_token_of_the_node_and_not_with_the_key
     for received in elsewhere.received:
         token = received.headers["Authorization"].removeprefix("Bearer ")
         caller = read_node_token(token)
-        assert caller == Caller(execution=str(execution["id"]), node=str(node_of(execution, "1.1")["id"]))
+        assert caller is not None
+        assert (caller.execution, caller.node) == (str(execution["id"]), str(node_of(execution, "1.1")["id"]))
         assert set(received.body) == {"model", "messages", "tools"}
         assert "upstream-secret" not in str(received)
+    finishing = [read_node_token(it.headers["Authorization"].removeprefix("Bearer ")) for it in elsewhere.received]
+    assert [caller.is_finishing for caller in finishing if caller] == [False, False, False, True]
     assert node_of(execution, "1.1")["work_time"] > 0
 
 
