@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -136,7 +137,7 @@ def _prepare(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadl
     return Work(
         node=node,
         execution=execution,
-        story=story,
+        story=replace(story, id=node.story_id),  # a plan may have named it otherwise than its file does
         repository=repository,
         snapshot=Snapshot(repository, head),
         timesheet=timesheet,

@@ -16,6 +16,7 @@ from swarm.workspace.checkout import checked_out
 from swarm.workspace.repository import Repository
 from tests.chat.server import Exchange
 from tests.main_job import MainJob, call_tools, node_of, play, story_of
+from tests.workspace.repositories import commit_all
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -49,6 +50,17 @@ def test_each_story_is_one_commit_with_its_developer_and_trailers(main_job: Main
         node = by_commit[str(commit.id)]
         assert commit.author.name == node["name"]
         assert f"Story: {node['story']['id']}\nExecution: {execution['id']}\n" in commit.message
+
+
+def test_a_story_keeps_the_id_that_its_plan_gives_it(main_job: MainJob) -> None:
+    plan = main_job.workspace / FOLDER / "stories.yaml"
+    plan.write_text('- id: "2-3"\n  title: Find what can be cooked\n  description: Cook\n')
+    commit_all(pygit2.Repository(str(main_job.workspace)), "Plan")
+
+    execution = main_job.run("2-3")
+
+    [commit] = main_job.commits(execution)
+    assert "\nStory: 2-3\n" in commit.message
 
 
 def test_the_story_file_and_the_board_say_review_in_the_same_commit(main_job: MainJob) -> None:
