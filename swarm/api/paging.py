@@ -1,18 +1,17 @@
-"""Cuts lists into pages that stay right while rows come and go: a page begins behind the last row of the one before.
-
-A cursor is opaque and signed: it holds that last row's place in one particular order, and only this server makes it.
-"""
+"""The lists of the API in pages: what they take and what they answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from django.core import signing
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from ninja import Schema
 from ninja.errors import ValidationError
 from pydantic import Field
+
+from swarm.models.paging import UnknownCursor, cut, cut_rows, read_cursor
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Model)
@@ -39,11 +38,9 @@ def page_of_rows(
 
     Raises ninja's `ValidationError` for a cursor that this list did not give out.
     """
-    order = f"{rows.model._meta.label}:{','.join(by)}"
-    if query.cursor is not None:
-        rows = rows.filter(_behind(by, _read(query.cursor, order), "lt" if newest_first else "gt"))
-    ordered = rows.order_by(*(f"-{name}" if newest_first else name for name in by))
-    return _cut(list(ordered[: query.limit + 1]), query, lambda row: _place(row, by), order)
+    with _checked():
+        items, following = cut_rows(rows, limit=query.limit, cursor=query.cursor, by=by, newest_first=newest_first)
+    return {"items": items, "next": following}
 
 
 def page_of_list(
@@ -59,35 +56,17 @@ def page_of_list(
     Raises ninja's `ValidationError` for a cursor that this list did not give out.
     """
     if query.cursor is not None:
-        after = key(_read(query.cursor, order))
+        with _checked():
+            after = key(read_cursor(query.cursor, order))
         items = [item for item in items if key(place(item)) > after]
-    return _cut(items, query, place, order)
+    shown, following = cut(items, query.limit, place, order)
+    return {"items": shown, "next": following}
 
 
-def _cut(rows: Sequence[Item], query: PageQuery, place: Callable[[Item], list[str]], order: str) -> dict[str, Any]:
-    items = rows[: query.limit]
-    more = len(rows) > len(items)
-    return {"items": items, "next": signing.dumps(place(items[-1]), salt=order) if more else None}
-
-
-def _read(cursor: str, order: str) -> list[str]:
+@contextmanager
+def _checked() -> Iterator[None]:
+    """Tell of a cursor that is not one as of any other field that cannot be used."""
     try:
-        place: list[str] = signing.loads(cursor, salt=order)
-    except signing.BadSignature:
-        message = "This list did not give out that cursor; start again without one."
-        raise ValidationError([{"loc": ("query", "cursor"), "msg": message, "type": "cursor"}]) from None
-    return place
-
-
-def _place(row: Model, by: Sequence[str]) -> list[str]:
-    fields = {field.name: field for field in row._meta.concrete_fields}
-    return [fields[name].value_to_string(row) for name in by]
-
-
-def _behind(by: Sequence[str], place: Sequence[str], lookup: str) -> Q:
-    """Rows behind `place`: behind in the first field, or equal there and behind in the next, and so on."""
-    condition = Q()
-    for depth, name in enumerate(by):
-        equal = dict(zip(by[:depth], place, strict=False))
-        condition |= Q(**equal, **{f"{name}__{lookup}": place[depth]})
-    return condition
+        yield
+    except UnknownCursor as error:
+        raise ValidationError([{"loc": ("query", "cursor"), "msg": error.message, "type": "cursor"}]) from None
