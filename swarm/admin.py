@@ -1,4 +1,4 @@
-"""The admin: looks into what was recorded. History is read-only; what may be undone is undone on the pages.
+"""The admin: looks into what was recorded. History is read-only; locks can be broken.
 
 Every list fetches what it shows in one query, whatever its length.
 """
@@ -6,15 +6,20 @@ Every list fetches what it shows in one query, whatever its length.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import Model, Prefetch, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import now
 
+from swarm.errors import SwarmError
+from swarm.locks.people import break_lock
 from swarm.models import ApiToken, Call, CheckRun, Conflict, Event, Execution, FileLock, Node, Turn
 
 if TYPE_CHECKING:
@@ -128,6 +133,35 @@ class FileLockAdmin(RecordAdmin):
     list_filter = [("node", admin.EmptyFieldListFilter), ("user", admin.EmptyFieldListFilter), "locked_at"]
     list_select_related = ["node", "user"]
     search_fields = ["path", "reason"]
+    actions = ["break_locks"]
+
+    def has_break_lock_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("swarm.break_lock")
+
+    @admin.action(permissions=["break_lock"], description="Break the selected locks…")
+    def break_locks(self, request: HttpRequest, rows: QuerySet[FileLock]) -> HttpResponse | None:
+        """Ask for a reason first; then take each selected path that is held from its holder."""
+        held = list(rows.held(now()).select_related("node", "user"))  # type: ignore[attr-defined]
+        reason = request.POST.get("reason", "")[:500]
+        if "reason" not in request.POST and held:
+            context = {
+                **self.admin_site.each_context(request),
+                "title": "Break locks",
+                "locks": held,
+                "opts": self.opts,
+            }
+            return TemplateResponse(request, "admin/swarm/filelock/break_locks.html", context)
+        for lock in held:
+            try:
+                break_lock(cast(User, request.user), lock.path, reason=reason)
+            except SwarmError as error:
+                self.message_user(request, error.message, messages.ERROR)
+            else:
+                self.log_change(request, lock, f"Broke the lock of {lock.holder}: {reason}")
+                self.message_user(request, f"The lock of {lock.holder} on {lock.path} is broken.")
+        if not held:
+            self.message_user(request, "None of the selected files is held.", messages.WARNING)
+        return None
 
 
 @admin.register(Conflict)

@@ -20,6 +20,7 @@ from swarm.engine.node_token import read_node_token
 from swarm.models import ApiToken
 
 OPERATE = "swarm.operate"
+BREAK_LOCK = "swarm.break_lock"
 WRITE_RATE = "120/m"
 """Writes of one user, or of one address for those who are nobody."""
 
@@ -69,6 +70,15 @@ def may_operate(request: HttpRequest) -> None:
     """Raise `NotPermitted` unless the user may change something."""
     if not request.user.has_perm(OPERATE):
         raise NotPermitted("You may look but not change anything; ask an administrator for the permission to operate.")
+
+
+def may_break_locks(request: HttpRequest) -> None:
+    """Raise `NotPermitted` unless the user may take a path from its holder."""
+    if not request.user.has_perm(BREAK_LOCK):
+        raise NotPermitted(
+            "You may not break the lock of a node or of somebody else; ask its holder to release it, or an "
+            "administrator for the permission to break locks."
+        )
 
 
 def keep_pace(request: HttpRequest) -> None:

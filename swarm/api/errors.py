@@ -21,7 +21,7 @@ from swarm.chat import errors as chat
 from swarm.engine.drift import PreviewOutdated, RepairStopped
 from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
 from swarm.errors import Misconfigured, SwarmError
-from swarm.locks.errors import NotTheHolder, PathHeld
+from swarm.locks.errors import LockMoved, NotTheHolder, PathHeld, ReasonMissing
 from swarm.models import WrongStatus
 from swarm.stories.errors import AmbiguousStory, NoStories, StoriesFolderMissing, StoryFileUnreadable
 from swarm.workspace.errors import (
@@ -126,10 +126,12 @@ STATUS_OF: Mapping[type[SwarmError], int] = {
     UnknownStory: 422,
     UnusableRequest: 422,
     Refused: 422,
+    ReasonMissing: 422,
     WrongStatus: 409,
     NothingToRetry: 409,
     PathHeld: 409,
     NotTheHolder: 409,
+    LockMoved: 409,
     AmbiguousStory: 409,
     NoStories: 409,
     PreviewOutdated: 409,

@@ -49,3 +49,15 @@ class NotTheHolder(SwarmError):
     """Somebody wanted to release a lock that is not theirs."""
 
     code = "not_the_holder"
+
+
+class LockMoved(SwarmError):
+    """A lock was to be broken, but nobody holds the path any more, or somebody else does."""
+
+    code = "lock_moved"
+
+
+class ReasonMissing(SwarmError):
+    """A lock was to be broken without a word to its holder."""
+
+    code = "reason_missing"

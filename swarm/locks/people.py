@@ -1,4 +1,4 @@
-"""Locks that a person takes: nodes wait for them as for each other."""
+"""Locks that a person takes, for which nodes wait as for each other, and locks that an administrator breaks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.timezone import now
 
-from swarm.events.record import record_outside_executions
+from swarm.events.record import record_outside_executions, recording
 from swarm.locks.claims import hand_over
-from swarm.locks.errors import NotTheHolder, PathHeld
+from swarm.locks.errors import LockMoved, NotTheHolder, PathHeld, ReasonMissing
 from swarm.models import Conflict, FileLock
 from swarm.workspace.paths import lock_key, normalise
+
+_MOVED = "The lock of {path} has changed meanwhile; look who holds it now."
 
 
 def lock_path(user: User, path: str, *, reason: str, ttl_s: float) -> FileLock:
@@ -47,3 +49,40 @@ def unlock_path(user: User, path: str) -> None:
             raise NotTheHolder(f"{path} is held by {lock.holder}, not by you; ask them to release it.")
         hand_over(lock, now())
         record_outside_executions("file:unlocked", path=path, user=str(user))
+
+
+def break_lock(user: User | None, path: str, *, reason: str, token: int | None = None) -> FileLock:
+    """Take `path` from whoever holds it and hand it to the first in line; returns the lock as it was.
+
+    The fencing token grows, so that a node's commit with it is refused (`LockLost`) and its attempt starts again. The
+    event stands in the execution of the node that held it. `user` is None at the command line; `token` is that of the
+    lock which `user` has seen and means. Raises `ReasonMissing`, `LockMoved` and the errors of `normalise`.
+    """
+    path = normalise(path)
+    if not reason.strip():
+        raise ReasonMissing("Say why the lock is broken; its holder and the log are told.")
+    held = FileLock.objects.held(now()).select_related("node", "user")
+    seen = held.filter(key=lock_key(path)).first()
+    if seen is None:
+        raise LockMoved(f"Nobody holds {path}, so there is no lock to break.")
+    if token not in (None, seen.token):
+        raise LockMoved(_MOVED.format(path=path))
+    why = {"path": seen.path, "broken_by": str(user) if user else "the command line", "reason": reason.strip()}
+    if seen.node is not None:
+        with recording(seen.node.execution_id) as record:
+            _take_away(seen)
+            record("file:unlocked", seen.node, **why)
+    else:
+        with transaction.atomic():
+            _take_away(seen)
+            record_outside_executions("file:unlocked", user=seen.holder, **why)
+    return seen
+
+
+def _take_away(seen: FileLock) -> None:
+    """Hand a lock on that is still as it was seen, within the caller's transaction."""
+    lock = FileLock.objects.select_for_update().get(pk=seen.pk)
+    at = now()
+    if lock.token != seen.token or not lock.is_held(at):
+        raise LockMoved(_MOVED.format(path=lock.path))
+    hand_over(lock, at)

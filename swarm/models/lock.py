@@ -38,6 +38,7 @@ class FileLock(models.Model):
 
     class Meta:
         ordering = ["path"]
+        permissions = [("break_lock", "Can break a lock that a node or another person holds")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(node__isnull=True) | Q(user__isnull=True), name="swarm_one_holder_per_path"

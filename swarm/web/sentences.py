@@ -18,6 +18,7 @@ _SENTENCES = {
     "swarm:cancelled": "The execution was cancelled.",
     "file:locked": "Holds {path} now.",
     "file:unlocked": "Gave up {path}.",
+    "lock broken": "Lost {path}: {broken_by} broke the lock ({reason}).",
 }
 _CONFLICTS = {
     "waiting": "Waits for {path}, held by {held_by}.",
@@ -41,6 +42,8 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "swarm:node-progress":
         activity = str(data.get("activity", "")).replace("_", " ").capitalize()
         return f"{activity}: {data['detail']}" if data.get("detail") else f"{activity}."
+    if kind == "file:unlocked" and data.get("broken_by"):
+        kind = "lock broken"
     template = _CONFLICTS.get(data.get("outcome", "")) if kind == "swarm:conflict" else _SENTENCES.get(kind)
     values = _Known(data, message=(data.get("error") or {}).get("message", "…"))
     return (template or kind).format_map(values)

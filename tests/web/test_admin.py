@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -120,3 +121,43 @@ def test_a_token_shows_no_digest_and_can_be_revoked(page: Client) -> None:
 
 def test_every_recorded_model_is_there() -> None:
     assert set(MODELS) <= set(admin.site._registry)
+
+
+# Breaking locks
+
+
+def break_locks(page: Client, locks: list[FileLock], **more: str) -> str:
+    form = {"action": "break_locks", "_selected_action": [lock.pk for lock in locks]} | more
+    return page.post(url_of(FileLock), form, follow=True).content.decode()
+
+
+def test_locks_are_broken_after_a_question_and_it_is_logged(page: Client) -> None:
+    make_rows(3)
+    Event.objects.all().delete()  # which were made without counting them
+    first, second, third = FileLock.objects.all()
+    FileLock.objects.filter(pk=third.pk).update(node=None)
+    html = break_locks(page, [first, second, third])
+    assert "2 locks will be broken" in html
+    assert FileLock.objects.filter(node=None).count() == 1
+
+    html = break_locks(page, [first, second], reason="hotfix")
+    assert f"The lock of developer-1 on story 1.1 on {first.path} is broken." in html
+    assert FileLock.objects.filter(node=None).count() == 3
+    entries = list(LogEntry.objects.order_by("object_id").values_list("object_id", "user__username"))
+    assert entries == [(str(first.pk), "admin"), (str(second.pk), "admin")]
+    assert "hotfix" in LogEntry.objects.all()[0].change_message
+    assert "None of the selected files is held." in break_locks(page, [first])
+
+
+def test_a_lock_is_not_broken_without_a_reason_or_the_permission(page: Client) -> None:
+    make_rows(1)
+    lock = FileLock.objects.get()
+    assert "Say why the lock is broken" in break_locks(page, [lock], reason=" ")
+    staff = User.objects.create_user("staff", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename="view_filelock"))
+    page.force_login(staff)
+    assert "Break the selected locks" not in page.get(url_of(FileLock)).content.decode()
+    break_locks(page, [lock], reason="hotfix")
+    lock.refresh_from_db()
+    assert lock.node is not None
+    assert not LogEntry.objects.exists()

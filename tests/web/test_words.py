@@ -68,6 +68,12 @@ def test_a_status_is_told_by_shape_word_and_colour() -> None:
             {"path": "a.py", "held_by": "developer-2", "outcome": "waiting"},
             "Waits for a.py, held by developer-2.",
         ),
+        ("file:unlocked", {"path": "a.py"}, "Gave up a.py."),
+        (
+            "file:unlocked",
+            {"path": "a.py", "broken_by": "ada", "reason": "hotfix"},
+            "Lost a.py: ada broke the lock (hotfix).",
+        ),
         ("swarm:node-failed", {}, "Failed story …: …"),
         ("swarm:node-failed", {"story": "{0} {x.y}", "error": {"message": "{"}}, "Failed story {0} {x.y}: {"),
         ("something:new", {"path": "a.py"}, "something:new"),

@@ -1,0 +1,17 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("swarm", "0005_node_story"),
+    ]
+
+    operations = [
+        migrations.AlterModelOptions(
+            name="filelock",
+            options={
+                "ordering": ["path"],
+                "permissions": [("break_lock", "Can break a lock that a node or another person holds")],
+            },
+        ),
+    ]
