@@ -13,7 +13,6 @@ from ninja.responses import Status
 from swarm.api.auth import OPERATORS
 from swarm.api.paging import Page, PageQuery, page_of_rows
 from swarm.api.schemas import (
-    ConflictEntry,
     EventFrame,
     PlanQuery,
     RetryBody,
@@ -23,17 +22,13 @@ from swarm.engine import lifecycle, report
 from swarm.engine.backlog import read_backlog
 from swarm.engine.plan_report import PlanReport, report_run
 from swarm.engine.planning import plan_run, read_dependencies
-from swarm.models import Conflict, Event, Execution
+from swarm.models import Event, Execution
 
 router = Router(tags=["executions"])
 
 
 class ExecutionQuery(PageQuery):
     status: Execution.Status | None = None
-
-
-class ConflictQuery(PageQuery):
-    execution: uuid.UUID | None = None
 
 
 @router.post("/execute", auth=OPERATORS, response={202: report.ExecutionReport})
@@ -101,15 +96,6 @@ def events(
     """What was recorded behind number `after`, in order."""
     execution = Execution.objects.only("id").get(pk=execution_id)
     return page_of_rows(Event.objects.after(execution.pk, after), query, by=("seq",))
-
-
-@router.get("/conflicts", response=Page[ConflictEntry])
-def conflicts(request: HttpRequest, query: Query[ConflictQuery]) -> Any:
-    """Who wanted which file, who held it, how long it took and how it ended; newest first."""
-    rows = Conflict.objects.select_related("node")
-    if query.execution:
-        rows = rows.filter(execution=query.execution)
-    return page_of_rows(rows, query, by=("id",), newest_first=True)
 
 
 def _report(execution_id: uuid.UUID) -> report.ExecutionReport:

@@ -13,7 +13,7 @@ from ninja import Schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from swarm.engine import report
-from swarm.models import Conflict, Execution, FileLock
+from swarm.models import Execution, FileLock
 from swarm.stories.story import Story, StoryStatus
 
 LARGEST = 2**31 - 1
@@ -81,19 +81,6 @@ class RetryBody(Body):
     """Which nodes to run again; all failed ones if left out."""
 
     nodes: list[uuid.UUID] | None = Field(None, max_length=10_000)
-
-
-class UnlockBody(Body):
-    """`path` is relative to the workspace."""
-
-    path: Text = Field(examples=["src/prices.py"])
-
-
-class LockBody(UnlockBody):
-    """`ttl` is in seconds; SWARM_LOCK_TTL if left out."""
-
-    reason: Text = Field("", max_length=500)
-    ttl: float | None = Field(None, gt=0, le=WEEK_S)
 
 
 class ChatBody(BaseModel):
@@ -189,29 +176,6 @@ class Lock(Schema):
     @staticmethod
     def resolve_user(lock: FileLock) -> str | None:
         return str(lock.user) if lock.user else None
-
-
-class ConflictEntry(Schema):
-    """A claim that could not be granted at once, and how it ended; `waited` goes on while it waits."""
-
-    path: str
-    execution: uuid.UUID = Field(validation_alias="execution_id")
-    node: uuid.UUID = Field(validation_alias="node_id")
-    wanted_by: str
-    held_by: str
-    policy: Execution.OnConflict
-    asked_at: datetime
-    ended_at: datetime | None
-    waited: float
-    outcome: Conflict.Outcome
-
-    @staticmethod
-    def resolve_wanted_by(conflict: Conflict) -> str:
-        return str(conflict.node)
-
-    @staticmethod
-    def resolve_waited(conflict: Conflict) -> float:
-        return conflict.waited.total_seconds()
 
 
 class Call(Schema):

@@ -16,7 +16,7 @@ class ApiClient:
     token: str = ""
     client: Client = field(default_factory=Client)
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         return self.client.get(path, query, headers=self._headers())
 
     def post(self, path: str, body: object = None, *, headers: dict[str, str] | None = None) -> Any:
@@ -25,7 +25,7 @@ class ApiClient:
             "POST", path, data, content_type="application/json", headers=self._headers() | (headers or {})
         )
 
-    def pages(self, path: str, **query: Any) -> list[list[Any]]:
+    def pages(self, path: str, /, **query: Any) -> list[list[Any]]:
         """The items of all pages of a list, page by page."""
         found: list[list[Any]] = []
         cursor: dict[str, str] = {}

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from swarm.events.record import recording
-from swarm.models import Activity, ApiToken, Conflict, Execution, FileLock, Node, Period
+from swarm.models import Activity, ApiToken, Execution, Node, Period
 from swarm.workspace.repository import Repository
 from tests.api.client import ApiClient, problem
 from tests.factories import make_execution, make_node
@@ -264,47 +264,3 @@ def test_events_behind_nonsense_are_refused(after: str, reader: ApiClient) -> No
 @pytest.mark.django_db
 def test_events_behind_a_number_beyond_the_database_are_none(reader: ApiClient) -> None:
     assert reader.get(f"/api/swarm/events/{make_execution().pk}", after=2**70).json() == {"items": [], "next": None}
-
-
-def conflict_of(node: Node, path: str, **values: Any) -> Conflict:
-    lock, _ = FileLock.objects.get_or_create(key=path, defaults={"path": path})
-    defaults = {"lock": lock, "path": path, "execution": node.execution, "held_by": "somebody", "policy": "wait"}
-    return Conflict.objects.create(node=node, **defaults | values)
-
-
-@pytest.mark.django_db
-def test_conflicts_tell_who_wanted_what_and_how_it_ended(reader: ApiClient) -> None:
-    node, other = make_node(make_execution()), make_node(make_execution())
-    asked_at = datetime(2026, 1, 1, tzinfo=UTC)
-    conflict_of(
-        node, "a.py", asked_at=asked_at, ended_at=asked_at + timedelta(seconds=2.5), outcome=Conflict.Outcome.GRANTED
-    )
-    conflict_of(other, "b.py")
-
-    assert [item["path"] for item in reader.get("/api/swarm/conflicts").json()["items"]] == ["b.py", "a.py"]
-    (entry,) = reader.get("/api/swarm/conflicts", execution=node.execution_id).json()["items"]
-    assert entry == {
-        "path": "a.py",
-        "execution": str(node.execution_id),
-        "node": str(node.pk),
-        "wanted_by": "developer-1 on story 1.1",
-        "held_by": "somebody",
-        "policy": "wait",
-        "asked_at": "2026-01-01T00:00:00Z",
-        "ended_at": "2026-01-01T00:00:02.500Z",
-        "waited": 2.5,
-        "outcome": "granted",
-    }
-    problem(reader.get("/api/swarm/conflicts", execution="x"), 422, "invalid_request")
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_conflicts_take_the_same_queries_however_many(
-    rows: int, reader: ApiClient, django_assert_num_queries: Any
-) -> None:
-    node = make_node(make_execution())
-    for _ in range(rows):
-        conflict_of(node, "a.py")
-
-    with django_assert_num_queries(2):  # the token, conflicts with their nodes
-        assert len(reader.get("/api/swarm/conflicts").json()["items"]) == rows

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.utils.timezone import now
 
-from swarm.models import ApiToken, Event, FileLock
+from swarm.models import ApiToken, Conflict, Event, FileLock
 from tests.api.client import ApiClient, problem
 from tests.factories import make_execution, make_node
 
@@ -124,7 +124,7 @@ def test_the_lock_table_takes_the_same_queries_however_many(
         held(f"{number}.py", node=node)
         held(f"{number}.txt", user=operator)
 
-    with django_assert_num_queries(2):  # the token, locks with their holders
+    with django_assert_num_queries(3):  # the token, locks with their holders, those in line
         assert len(reader.get("/api/files/locks").json()["items"]) == 2 * rows
 
 
@@ -134,3 +134,46 @@ def test_an_extended_lock_is_still_one(writer: ApiClient, operator: User) -> Non
 
     assert second["locked_at"] == first["locked_at"]
     assert second["expires_at"] > first["expires_at"]
+
+
+def test_a_lock_tells_who_waits_for_it_in_order(reader: ApiClient) -> None:
+    execution = make_execution()
+    nodes = [make_node(execution) for _ in range(3)]
+    lock = held("a.py", node=nodes[0])
+    for node in (nodes[2], nodes[1]):
+        Conflict.objects.create(lock=lock, path="a.py", execution=execution, node=node, held_by="x", policy="wait")
+
+    (shown,) = reader.get("/api/files/locks").json()["items"]
+
+    assert [(it["name"], it["node"]) for it in shown["waiting"]] == [
+        ("developer-3", str(nodes[2].pk)),
+        ("developer-2", str(nodes[1].pk)),
+    ]
+    assert datetime.fromisoformat(shown["waiting"][0]["since"]) <= now()
+
+
+def test_a_lock_is_broken_with_a_reason_by_who_may(operator: User, viewer: User) -> None:
+    node = make_node(make_execution())
+    held("a.py", node=node)
+    body = {"path": "a.py", "force": True, "reason": "hotfix"}
+    refused = problem(ApiClient(ApiToken.issue(operator)).post("/api/files/unlock", body), 403, "not_permitted")
+    assert "permission to break locks" in refused["detail"]
+    assert FileLock.objects.get().node == node
+
+    operator.user_permissions.add(Permission.objects.get(codename="break_lock"))
+    breaker = ApiClient(ApiToken.issue(operator))
+    problem(breaker.post("/api/files/unlock", body | {"reason": ""}), 422, "reason_missing")
+    assert breaker.post("/api/files/unlock", body).status_code == 204
+    problem(breaker.post("/api/files/unlock", body), 409, "lock_moved")
+
+    assert FileLock.objects.get().node is None
+    event = Event.objects.get(type="file:unlocked")
+    assert (event.node, event.data["broken_by"], event.data["reason"]) == (node, "operator", "hotfix")
+
+
+def test_the_permission_to_break_locks_alone_is_not_enough(viewer: User) -> None:
+    viewer.user_permissions.add(Permission.objects.get(codename="break_lock"))
+    held("a.py", node=make_node(make_execution()))
+
+    body = {"path": "a.py", "force": True, "reason": "hotfix"}
+    problem(ApiClient(ApiToken.issue(viewer)).post("/api/files/unlock", body), 403, "not_permitted")

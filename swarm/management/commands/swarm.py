@@ -23,6 +23,8 @@ from swarm.engine.plan_report import report_run
 from swarm.engine.planning import plan_run, read_dependencies
 from swarm.engine.report import ExecutionReport, execution_report, execution_summaries
 from swarm.errors import SwarmError
+from swarm.locks.log import WEEK_S, ConflictFilter
+from swarm.locks.people import break_lock
 from swarm.management.terminal import console, printable, show_plan, table, to_json, verdict, watch
 from swarm.models import Conflict, Execution, FileLock, WrongStatus
 
@@ -53,10 +55,10 @@ class Command(BaseCommand):
         listing = self._verb(verbs, "list", "list executions, newest first")
         listing.add_argument("--status", choices=Execution.Status.values)
         listing.add_argument("--limit", type=int, default=50)
-        self._verb(verbs, "locks", "list the paths that are held")
-        self._verb(verbs, "conflicts", "list claims that were not granted at once").add_argument(
-            "--execution", type=_execution_id
-        )
+        locks = self._verb(verbs, "locks", "list the paths that are held, or break the lock of one")
+        locks.add_argument("--break", dest="broken", metavar="PATH", help="take PATH from whoever holds it")
+        locks.add_argument("--reason", default="", help="why the lock is broken")
+        self._add_conflicts(self._verb(verbs, "conflicts", "list claims that were not granted at once, newest first"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['verb']}")
@@ -129,6 +131,9 @@ class Command(BaseCommand):
         )
 
     def _locks(self, options: dict[str, Any]) -> None:
+        if options["broken"]:
+            lost = break_lock(None, options["broken"], reason=options["reason"])
+            self.stderr.write(printable(f"{lost.path} was taken from {lost.holder}."))
         held = FileLock.objects.held(now()).select_related("node", "user")
         self._show_rows(
             [
@@ -139,9 +144,8 @@ class Command(BaseCommand):
         )
 
     def _conflicts(self, options: dict[str, Any]) -> None:
-        conflicts = Conflict.objects.select_related("node")
-        if options["execution"]:
-            conflicts = conflicts.filter(execution=options["execution"])
+        names = ("execution", "node", "story", "path", "outcome", "policy", "longer_than_s")
+        conflicts = ConflictFilter(**{name: options[name] for name in names}).rows(now()).select_related("node")
         self._show_rows(
             [
                 {
@@ -234,10 +238,31 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     @staticmethod
+    def _add_conflicts(parser: CommandParser) -> None:
+        """Which conflicts to list."""
+        parser.add_argument("--execution", type=_execution_id)
+        parser.add_argument("--node", type=_execution_id)
+        parser.add_argument("--story", default="", help="id of the story that wanted the file")
+        parser.add_argument("--path", default="", help="a part of the path")
+        parser.add_argument("--outcome", choices=Conflict.Outcome.values, default="")
+        parser.add_argument("--policy", choices=Execution.OnConflict.values, default="")
+        parser.add_argument(
+            "--longer-than", dest="longer_than_s", type=_seconds, metavar="SECONDS", help="waits that took longer"
+        )
+
+    @staticmethod
     def _verb(verbs: Any, name: str, help_text: str) -> CommandParser:
         parser: CommandParser = verbs.add_parser(name, help=help_text)
         parser.add_argument("--json", action="store_true", help="print JSON only")
         return parser
+
+
+def _seconds(text: str) -> float:
+    """Read a duration that a wait can have; argparse turns the ValueError into a message."""
+    seconds = float(text)
+    if not 0 <= seconds <= WEEK_S:
+        raise ValueError(text)
+    return seconds
 
 
 def _execution_id(text: str) -> uuid.UUID:
