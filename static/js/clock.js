@@ -29,6 +29,9 @@ function tick() {
     if (!startedAt.has(element)) startedAt.set(element, Date.now() - 1000 * Number(element.dataset.elapsed));
     write(element, clock((Date.now() - startedAt.get(element)) / 1000));
   }
+  for (const element of document.querySelectorAll("time[data-until]")) {
+    write(element, `${clock(Math.max(0, (Date.parse(element.dateTime) - Date.now()) / 1000))} left`);
+  }
   for (const element of document.querySelectorAll("time[data-ago]")) {
     write(element, ago(element.dateTime));
   }

@@ -56,6 +56,23 @@ def status_badge(status: str) -> SafeString:
     return format_html('<span class="badge" data-status="{}">{}{}</span>', status, symbol, words(status))
 
 
+OUTCOMES = {
+    "waiting": ("waiting", "hourglass"),
+    "granted": ("completed", "check"),
+    "holder_expired": ("completed", "check"),
+    "timed_out": ("failed", "cross"),
+    "deadlock": ("failed", "cross"),
+}
+"""The status that a conflict's outcome looks like, and its shape; all others are news that nobody must act on."""
+
+
+@register.simple_tag
+def outcome_badge(outcome: str) -> SafeString:
+    """How a wait for a file ended, as shape, word and colour."""
+    status, symbol = OUTCOMES.get(outcome, ("pending", "info"))
+    return format_html('<span class="badge" data-status="{}">{}{}</span>', status, icon(symbol), words(outcome))
+
+
 @register.simple_tag
 def activity_icon(activity: str) -> SafeString:
     return icon(ACTIVITY_ICONS.get(activity, "clock"))
@@ -125,6 +142,18 @@ def moment(at: datetime | None) -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}" data-ago>{}</time>', at.isoformat(), f"{at:%d %b %Y, %H:%M:%S} UTC", ago(at)
     )
+
+
+@register.simple_tag
+def until(at: datetime) -> SafeString:
+    """An instant to come as the time that is left, with the exact one on hover."""
+    return format_html(
+        '<time datetime="{}" title="{}" data-until>{}</time>', at.isoformat(), f"{at:%d %b %Y, %H:%M:%S} UTC", left(at)
+    )
+
+
+def left(at: datetime) -> str:
+    return f"{clock(max(0.0, (at - now()).total_seconds()))} left"
 
 
 def ago(at: datetime) -> str:

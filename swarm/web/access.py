@@ -14,6 +14,8 @@ View = Callable[..., HttpResponse]
 
 OPERATE = "swarm.operate"
 """The permission to execute, cancel, retry and lock."""
+BREAK_LOCK = "swarm.break_lock"
+"""The permission to take a path from whoever holds it."""
 
 
 def signed_in(view: View) -> View:

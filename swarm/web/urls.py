@@ -6,7 +6,7 @@ from django.urls import path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
-from swarm.web import executions, limiter, locks, nodes, stories
+from swarm.web import conflicts, executions, limiter, locks, nodes, stories
 from swarm.web.sign_in import SignInView
 
 urlpatterns = [
@@ -25,5 +25,8 @@ urlpatterns = [
     path("stories/<path:story_id>/", stories.story, name="story"),
     path("drift/", stories.drift, name="drift"),
     path("locks/", locks.locks, name="locks"),
+    path("locks/release/", locks.release, name="lock-release"),
+    path("locks/<int:lock_id>/break/", locks.break_, name="lock-break"),
+    path("conflicts/", conflicts.conflicts, name="conflicts"),
     path("limiter/", limiter.limiter, name="limiter"),
 ]

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from pytest_django.fixtures import Settings
 
 from swarm.events.record import recording
-from swarm.models import CheckRun, Conflict, Execution, FileLock, Node, Period, Turn
+from swarm.models import CheckRun, Execution, Period, Turn
 from tests.factories import make_execution, make_node
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,16 @@ def make_finished(stories: int, status: str = "completed") -> Execution:
 
 
 @pytest.mark.parametrize(
-    "path", ["executions/", "executions/new/", "stories/", "locks/", f"executions/{uuid.uuid4()}/"]
+    "path",
+    [
+        "executions/",
+        "executions/new/",
+        "stories/",
+        "locks/",
+        "conflicts/",
+        "locks/1/break/",
+        f"executions/{uuid.uuid4()}/",
+    ],
 )
 def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(client: Client, path: str) -> None:
     response = client.get(f"/{path}")
@@ -87,7 +96,7 @@ def test_the_demo_says_on_every_page_that_no_real_model_is_called(page: Client, 
 
 def test_pages_hold_no_inline_script_or_style(page: Client) -> None:
     execution = make_finished(2)
-    for path in ("/executions/", f"/executions/{execution.pk}/", "/locks/", f"/nodes/{execution.nodes.all()[0].pk}/"):
+    for path in ("/executions/", f"/executions/{execution.pk}/", f"/nodes/{execution.nodes.all()[0].pk}/"):
         html = text_of(page, path)
         assert "<style" not in html
         assert " style=" not in html
@@ -292,49 +301,3 @@ def test_the_node_page_takes_the_same_queries_for_any_number_of_turns(
         CheckRun.objects.create(node=node, attempt=1, command="x", exit_status=0, seconds=1, on_commit="c" * 40)
     with django_assert_num_queries(6):  # session, user, node, periods, turns, checks
         page.get(f"/nodes/{node.pk}/")
-
-
-# Files and conflicts
-
-
-def make_lock(node: Node, path: str) -> FileLock:
-    at = now()
-    return FileLock.objects.create(
-        key=path, path=path, node=node, token=1, locked_at=at, expires_at=at + timedelta(hours=1)
-    )
-
-
-def test_the_locks_page_shows_who_holds_and_who_waits(page: Client, viewer: User) -> None:
-    execution = make_execution()
-    holder, waiter = make_node(execution), make_node(execution)
-    lock = make_lock(holder, "a.py")
-    Conflict.objects.create(
-        lock=lock, path="a.py", execution=execution, node=waiter, held_by=str(holder), policy="wait"
-    )
-    FileLock.objects.create(
-        key="b.py", path="b.py", user=viewer, reason="release", locked_at=now(), expires_at=now() + timedelta(hours=1)
-    )
-    FileLock.objects.create(key="free.py", path="free.py")
-    html = text_of(page, "/locks/")
-    for words in ("developer-1 on story 1.1", "developer-2</a>", "b.py", "release", "viewer", "Waiting"):
-        assert words in html
-    assert "free.py" not in html
-
-
-def test_the_locks_page_says_so_when_there_is_nothing(page: Client) -> None:
-    html = text_of(page, "/locks/")
-    assert "No file is held." in html
-    assert "No conflicts so far" in html
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_the_locks_page_takes_the_same_queries_for_any_number_of_rows(
-    page: Client, rows: int, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    execution = make_execution()
-    for number in range(1, rows + 1):
-        node = make_node(execution)
-        lock = make_lock(node, f"{number}.py")
-        Conflict.objects.create(lock=lock, path=lock.path, execution=execution, node=node, held_by="x", policy="wait")
-    with django_assert_num_queries(5):  # session, user, locks, queues, conflicts
-        page.get("/locks/")
