@@ -78,11 +78,12 @@ def wait_for_status(environment: dict[str, str], status: str) -> dict[str, objec
 
 
 def test_execute_exits_with_0_and_prints_only_the_execution_as_json(environment: dict[str, str]) -> None:
-    done = run(environment, "swarm", "execute", "1.1", "2.3", "--json")
+    done = run(environment, "swarm", "execute", "1.1", "2.3", "--node-token-budget", "1000000", "--json")
 
     assert done.returncode == 0, done.stderr
     execution = json.loads(done.stdout)
     assert execution["status"] == "completed"
+    assert execution["options"]["node_token_budget"] == 1_000_000
     assert [node["story"]["id"] for node in execution["nodes"]] == ["1.1", "2.3"]
 
 
@@ -103,7 +104,10 @@ def test_execute_exits_with_1_when_a_story_fails(environment: dict[str, str]) ->
     assert json.loads(done.stdout)["status"] == "failed"
 
 
-@pytest.mark.parametrize("arguments", [["9.9"], [], ["1.1", "--all-ready"], ["1.1", "--developers", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["9.9"], [], ["1.1", "--all-ready"], ["1.1", "--developers", "0"], ["1.1", "--node-token-budget", "0"]],
+)
 def test_execute_exits_with_2_on_unusable_arguments(environment: dict[str, str], arguments: list[str]) -> None:
     done = run(environment, "swarm", "execute", *arguments)
 

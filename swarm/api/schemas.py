@@ -65,6 +65,9 @@ class StartBody(Body):
     on_conflict: Execution.OnConflict = Execution.OnConflict.WAIT
     node_timeout: float | None = Field(None, gt=0, le=WEEK_S, description="Seconds that one node may take.")
     token_budget: int | None = Field(None, ge=1, le=LARGEST, description="Tokens that all nodes may use together.")
+    node_token_budget: int | None = Field(
+        None, ge=1, le=LARGEST, description="Tokens that each node may use, all its attempts together."
+    )
 
 
 class PlanQuery(Schema):

@@ -21,7 +21,7 @@ from swarm.cancellation import Cancellation
 from swarm.chat.gateway import Completion, Phase
 from swarm.chat.replies import Usage
 from swarm.engine.errors import TokenBudgetExhausted
-from swarm.engine.token_budget import Reservation, TokenBudget, expected_answer, prompt_tokens
+from swarm.engine.token_budget import Reservation, TokenBudget, expected_answer, prompt_tokens, reserve_of_all
 from swarm.engine.work import Work
 from swarm.errors import SwarmError
 from swarm.events.record import recording
@@ -98,7 +98,7 @@ class AccountedCall:
 
 @contextmanager
 def accounted_call(work: Work, number: int, request: dict[str, Any]) -> Iterator[AccountedCall]:
-    """Enter the call of turn `number` into the accounts, once the execution's budget has tokens for it.
+    """Enter the call of turn `number` into the accounts, once the budgets of execution and node have tokens for it.
 
     Send the `request` of what this gives, and `settle` the answer; whatever is raised inside is entered as its failure.
     Raises `TokenBudgetExhausted` when too few tokens are left, `NodeTimedOut` and `Cancelled` while it waits.
@@ -129,9 +129,9 @@ def cost_of(usage: Usage, *, asked: str, answered: str) -> Decimal | None:
 
 
 def _reserve(work: Work, number: int, model: str, prompt_tokens: int) -> tuple[Call, int | None]:
-    """The call's row, made once its tokens fit into the budget, and after how many tokens its answer is to be cut."""
+    """The call's row, made once its tokens fit into the budgets, and after how many tokens its answer is to be cut."""
     row = Call(node=work.node, attempt=work.node.attempt, number=number, model=model[:200])
-    if work.execution.token_budget is None:
+    if work.execution.token_budget is None and work.execution.node_token_budget is None:
         row.save(force_insert=True)
         return row, None
     while True:
@@ -139,7 +139,7 @@ def _reserve(work: Work, number: int, model: str, prompt_tokens: int) -> tuple[C
         with transaction.atomic():
             # The execution's row decides who reserves first.
             execution = Execution.objects.select_for_update().get(pk=work.execution.pk)
-            reservation = _reservation(execution, work.execution.token_budget, prompt_tokens)
+            reservation = _reservation(execution, work.node, prompt_tokens)
             if reservation is not None:
                 row.started_at, row.charged_tokens = now(), reservation.tokens
                 row.save(force_insert=True)
@@ -148,21 +148,28 @@ def _reserve(work: Work, number: int, model: str, prompt_tokens: int) -> tuple[C
         _returns.wait_beyond(seen, work.cancellation, min(RECHECK_S, work.remaining_s()))
 
 
-def _reservation(execution: Execution, limit: int, prompt_tokens: int) -> Reservation | None:
+def _reservation(execution: Execution, node: Node, prompt_tokens: int) -> Reservation | None:
     """What a call may reserve now; None if it has to wait for others. Raises `TokenBudgetExhausted`."""
-    used, reserved, mean_answer = Call.objects.tokens_of(execution.pk)
-    budget = TokenBudget(limit, used, reserved)
+    used, reserved, mean_answer = Call.objects.filter(node__execution=execution).tokens()
     answer = expected_answer(mean_answer)
-    if not budget.can_ever_hold(prompt_tokens + answer):
+    budgets: list[TokenBudget] = []
+    if (limit := execution.token_budget) is not None:
+        running = execution.nodes.filter(status=Node.Status.RUNNING).count()
+        budgets.append(TokenBudget(limit, used, reserved, sharers=running))
+        _refuse_what_never_fits(budgets[-1], prompt_tokens + answer, "execution", "token_budget")
+    if (limit := execution.node_token_budget) is not None:
+        used, reserved, _ = Call.objects.filter(node=node).tokens()
+        budgets.append(TokenBudget(limit, used, reserved))
+        _refuse_what_never_fits(budgets[-1], prompt_tokens + answer, "node", "node_token_budget")
+    return reserve_of_all(budgets, prompt_tokens=prompt_tokens, answer_tokens=answer)
+
+
+def _refuse_what_never_fits(budget: TokenBudget, tokens: int, whose: str, option: str) -> None:
+    if not budget.can_ever_hold(tokens):
         raise TokenBudgetExhausted(
-            f"The next call takes about {prompt_tokens + answer} tokens, and the execution has used {used} of its "
-            f"{limit}; start another with more."
+            f"The next call takes about {tokens} tokens, and the {whose} has used {budget.used} of its {budget.budget} "
+            f"({option}); start another execution with more."
         )
-    return budget.reserve(
-        prompt_tokens=prompt_tokens,
-        answer_tokens=answer,
-        sharers=execution.nodes.filter(status=Node.Status.RUNNING).count(),
-    )
 
 
 def _size(document: Mapping[str, Any]) -> int:

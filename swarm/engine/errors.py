@@ -68,7 +68,7 @@ class UnusableCalls(SwarmError):
 
 
 class TokenBudgetExhausted(SwarmError):
-    """The execution has used up the tokens that it was given."""
+    """The execution, or one of its nodes, has used up the tokens that it was given."""
 
     code = "budget_exhausted"
 

@@ -33,7 +33,8 @@ BRANCHES = "swarm"
 class StartRequest:
     """What to run and how; None stands for the default. `node_timeout` is in seconds.
 
-    `depends_on` names, by story, the stories that must be done before it starts.
+    `depends_on` names, by story, the stories that must be done before it starts. `token_budget` is for all nodes
+    together, `node_token_budget` for each of them, all its attempts together.
     """
 
     stories: Sequence[str]
@@ -43,6 +44,7 @@ class StartRequest:
     on_conflict: str = Execution.OnConflict.WAIT
     node_timeout: float | None = None
     token_budget: int | None = None
+    node_token_budget: int | None = None
 
 
 def start(request: StartRequest, *, user: User | None, idempotency_key: str | None = None) -> Execution:
@@ -70,6 +72,7 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
         on_conflict=request.on_conflict,
         node_timeout_s=request.node_timeout or settings.SWARM_NODE_TIMEOUT,
         token_budget=request.token_budget,
+        node_token_budget=request.node_token_budget,
         warnings=backlog.warnings,
     )
     execution.branch = f"{BRANCHES}/{execution.pk}"
@@ -173,7 +176,7 @@ def _refuse_unusable(request: StartRequest) -> None:
         raise UnusableRequest(
             f"on_conflict is {request.on_conflict!r}; use {' or '.join(Execution.OnConflict.values)}."
         )
-    for name in ("max_attempts", "node_timeout", "token_budget"):
+    for name in ("max_attempts", "node_timeout", "token_budget", "node_token_budget"):
         value = getattr(request, name)
         if value is not None and not value > 0:
             raise UnusableRequest(f"{name} is {value}; it must be greater than 0.")

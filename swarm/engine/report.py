@@ -75,6 +75,7 @@ class Options(TypedDict):
     on_conflict: str
     node_timeout: float
     token_budget: int | None
+    node_token_budget: int | None
 
 
 class ExecutionSummary(TypedDict):
@@ -210,6 +211,7 @@ def _summary(
             on_conflict=execution.on_conflict,
             node_timeout=execution.node_timeout_s,
             token_budget=execution.token_budget,
+            node_token_budget=execution.node_token_budget,
         ),
         branch=execution.branch,
         base_commit=execution.base_commit,

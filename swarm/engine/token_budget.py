@@ -1,10 +1,11 @@
-"""How many tokens a call may reserve of its execution's budget. Pure: what was used and reserved comes in as numbers.
+"""How many tokens a call may reserve of its execution's and its node's budget. Pure: what was used comes in as numbers.
 
 A call reserves before it is made what it may use at most, so that no number of calls at once can pass the budget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 BYTES_A_TOKEN = 3
@@ -27,26 +28,37 @@ class Reservation:
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """An execution's tokens: the budget, what of it was used, and what calls in flight have reserved."""
+    """Tokens of an execution or a node: the budget, what of it was used, and what calls in flight have reserved.
+
+    Up to `sharers` calls draw on it at once.
+    """
 
     budget: int
     used: int
     reserved: int
+    sharers: int = 1
 
     def can_ever_hold(self, tokens: int) -> bool:
         """Whether `tokens` would fit if all calls in flight gave their reservations back."""
         return tokens <= self.budget - self.used
 
-    def reserve(self, *, prompt_tokens: int, answer_tokens: int, sharers: int) -> Reservation | None:
+    def reserve(self, *, prompt_tokens: int, answer_tokens: int) -> Reservation | None:
         """Tokens for a call whose answer is expected to take `answer_tokens`; None while they do not fit.
 
-        The answer may take more, up to an equal share of what is left for each of the `sharers` that draw on it.
+        The answer may take more, up to an equal share of what is left for each of the sharers.
         """
         left = self.budget - self.used - self.reserved - prompt_tokens
         if left < answer_tokens:
             return None
-        most = max(answer_tokens, min(LONGEST_ANSWER_TOKENS, left // max(1, sharers)))
+        most = max(answer_tokens, min(LONGEST_ANSWER_TOKENS, left // max(1, self.sharers)))
         return Reservation(prompt_tokens + most, most if most < LONGEST_ANSWER_TOKENS else None)
+
+
+def reserve_of_all(budgets: Sequence[TokenBudget], *, prompt_tokens: int, answer_tokens: int) -> Reservation | None:
+    """What a call may reserve that draws on each of `budgets`; None while it does not fit into one of them."""
+    found = [budget.reserve(prompt_tokens=prompt_tokens, answer_tokens=answer_tokens) for budget in budgets]
+    fitting = [reservation for reservation in found if reservation is not None]
+    return min(fitting, key=lambda it: it.tokens) if len(fitting) == len(found) else None
 
 
 def prompt_tokens(size_bytes: int) -> int:

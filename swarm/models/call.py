@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from decimal import Decimal
 from typing import ClassVar
 
@@ -18,10 +17,10 @@ class CallQuerySet(models.QuerySet["Call"]):
         """Record `code` for calls whose process died, and give their reservations back."""
         self.filter(outcome=Call.IN_FLIGHT).update(outcome=code, charged_tokens=0)
 
-    def tokens_of(self, execution_id: uuid.UUID) -> tuple[int, int, float | None]:
-        """Tokens that an execution has used, those reserved by its calls in flight, and the mean of its answers."""
+    def tokens(self) -> tuple[int, int, float | None]:
+        """Tokens that were used, those reserved by the calls in flight, and the mean of the answers."""
         is_open = Q(outcome=Call.IN_FLIGHT)
-        found = self.filter(node__execution=execution_id).aggregate(
+        found = self.aggregate(
             used=Sum("charged_tokens", filter=~is_open),
             reserved=Sum("charged_tokens", filter=is_open),
             answer=Avg("completion_tokens", filter=Q(outcome=Call.OK)),

@@ -56,6 +56,9 @@ class Execution(models.Model):
     on_conflict = models.CharField(max_length=8, choices=OnConflict)
     node_timeout_s = models.FloatField()
     token_budget = models.PositiveIntegerField(null=True)
+    node_token_budget = models.PositiveIntegerField(
+        null=True, help_text="tokens that each node may use, all its attempts together"
+    )
 
     was_reopened = models.BooleanField(default=False)
     warnings = models.JSONField(default=list)

@@ -63,6 +63,10 @@ class StartForm(forms.Form):
         required=False, min_value=1, max_value=LARGEST, label="Token budget",
         help_text="For the whole execution. Empty: no limit.",
     )  # fmt: skip
+    node_token_budget = forms.IntegerField(
+        required=False, min_value=1, max_value=LARGEST, label="Token budget per story",
+        help_text="For each story, all its attempts together. Empty: no limit.",
+    )  # fmt: skip
     form_id = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, *, catalogue: Catalogue) -> None:
@@ -111,6 +115,7 @@ class StartForm(forms.Form):
             on_conflict=values["on_conflict"],
             node_timeout=values["timeout_min"] * 60,
             token_budget=values["token_budget"],
+            node_token_budget=values["node_token_budget"],
         )
 
     def idempotency_key(self) -> str | None:

@@ -22,7 +22,8 @@ NOWHERE = uuid.UUID(int=1)
 def test_an_execution_is_started_and_can_be_watched_where_it_says(
     writer: ApiClient, reader: ApiClient, workspace: Repository
 ) -> None:
-    response = writer.post("/api/swarm/execute", {"stories": ["1.2", "1.1"], "developers": 1, "token_budget": 1000})
+    budgets = {"token_budget": 1000, "node_token_budget": 600}
+    response = writer.post("/api/swarm/execute", {"stories": ["1.2", "1.1"], "developers": 1, **budgets})
 
     execution = response.json()
     assert response.status_code == 202
@@ -31,7 +32,7 @@ def test_an_execution_is_started_and_can_be_watched_where_it_says(
     assert execution["base_commit"] == workspace.head_commit()
     assert workspace.branch_head(execution["branch"]) == workspace.head_commit()
     assert execution["options"] == {
-        "developers": 1, "max_attempts": 3, "on_conflict": "wait", "node_timeout": 3600.0, "token_budget": 1000,
+        "developers": 1, "max_attempts": 3, "on_conflict": "wait", "node_timeout": 3600.0, **budgets,
     }  # fmt: skip
     assert [node["story"] for node in execution["nodes"]] == [
         {"id": "1.2", "title": "Bread", "path": "stories/1-2-bread.md"},
@@ -74,6 +75,7 @@ def test_stories_that_cannot_be_run_are_named_and_nothing_is_started(
         {"stories": ["1.1"], "max_attempts": 0},
         {"stories": ["1.1"], "node_timeout": 0},
         {"stories": ["1.1"], "token_budget": 1.5},
+        {"stories": ["1.1"], "node_token_budget": 0},
         {"stories": ["a\0b"]},
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from decimal import Decimal
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,7 @@ from swarm.engine.timesheet import Timesheet
 from swarm.engine.work import Work
 from swarm.errors import Cancelled
 from swarm.models import Call, Execution, Node, Period
+from swarm.models.call import CallQuerySet
 from tests.chat.server import Exchange, completion
 from tests.factories import in_thread, make_execution, make_node, run_threads, wait_until
 from tests.main_job import MainJob, node_of
@@ -151,26 +153,50 @@ def test_a_budget_that_suffices_changes_nothing(main_job: MainJob) -> None:
     assert all("max_completion_tokens" not in it.body for it in main_job.model.received)
 
 
-# The budget itself
+@pytest.mark.usefixtures("each_way")
+def test_a_node_that_used_up_its_own_budget_fails_by_name_and_the_others_are_completed(main_job: MainJob) -> None:
+    usage = {"prompt_tokens": 99_000, "completion_tokens": 1_000, "total_tokens": 100_000}
+    main_job.behaviours["1.1"] = lambda exchange: exchange.send(200, completion("Let me think.") | {"usage": usage})
+
+    execution = main_job.run("1.1", "2.3", "3.3", node_token_budget=100_001)
+
+    error = node_of(execution, "1.1")["error"]
+    assert error is not None
+    assert (error["code"], error["retryable"]) == ("budget_exhausted", False)
+    assert "the node has used 100000 of its 100001 (node_token_budget)" in error["message"]
+    assert execution["progress"]["completed"] == 2
+    assert all("max_completion_tokens" not in it.body for it in main_job.model.received)
+
+
+# The budgets themselves
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("seed", range(3))
-def test_sixteen_threads_never_have_more_tokens_used_and_reserved_than_the_budget(seed: int) -> None:
-    budget = 30_000
-    execution = make_execution(token_budget=budget)
-    nodes = [make_node(execution) for _ in range(16)]
+@pytest.mark.parametrize("budgets", [(30_000, None), (None, 5_000), (30_000, 5_000)], ids=str)
+def test_sixteen_threads_never_have_more_tokens_used_and_reserved_than_a_budget(
+    budgets: tuple[int | None, int | None], seed: int
+) -> None:
+    """Two threads for each node, as when a process that was taken for lost still goes on."""
+    execution = make_execution(token_budget=budgets[0], node_token_budget=budgets[1])
+    nodes = [make_node(execution) for _ in range(8)]
+    developers = [*nodes, *(Node.objects.get(pk=node.pk) for node in nodes)]
     over: list[int] = []
     chance = random.Random(seed)
-    plans = [[(chance.random(), chance.random()) for _ in range(6)] for _ in nodes]
+    plans = [[(chance.random(), chance.random()) for _ in range(6)] for _ in developers]
 
-    def draw(node: Node, plan: list[tuple[float, float]]) -> int:
-        count = 0
-        for number, (share, end) in enumerate(plan, start=1):
+    def watch(calls: CallQuerySet, budget: int | None) -> None:
+        used, reserved, _ = calls.tokens()
+        if budget is not None and used + reserved > budget:
+            over.append(used + reserved)
+
+    def draw(index: int) -> int:
+        node, count = developers[index], 0
+        for number, (share, end) in enumerate(plans[index], start=10 * index):
             try:
                 with accounted_call(work_of(node), number, REQUEST) as it:
-                    used, reserved, _ = Call.objects.tokens_of(execution.pk)
-                    over.extend([used + reserved] * (used + reserved > budget))
+                    watch(Call.objects.filter(node__execution=execution), budgets[0])
+                    watch(Call.objects.filter(node=node), budgets[1])
                     row = Call.objects.get(node=node, number=number)
                     if end < 0.2:
                         raise ConnectionError
@@ -183,12 +209,10 @@ def test_sixteen_threads_never_have_more_tokens_used_and_reserved_than_the_budge
                 break
         return count
 
-    answered = sum(run_threads([lambda n=n, p=p: draw(n, p) for n, p in zip(nodes, plans, strict=True)]))  # type: ignore[misc]
+    answered = sum(run_threads([partial(draw, index) for index in range(16)]))
 
     assert over == []
-    used, reserved, _ = Call.objects.tokens_of(execution.pk)
-    assert reserved == 0
-    assert used <= budget
+    assert not Call.objects.filter(outcome="in_flight").exists()
     assert Call.objects.filter(outcome="ok").count() == answered > 0
 
 
@@ -233,9 +257,31 @@ def test_a_call_that_waits_for_tokens_can_be_cancelled() -> None:
 def test_a_call_that_can_never_fit_fails_at_once_and_says_what_is_left() -> None:
     node = make_node(make_execution(token_budget=1_300))
     call(node, prompt_tokens=700)
-    with pytest.raises(TokenBudgetExhausted, match="has used 710 of its 1300"):
+    with pytest.raises(TokenBudgetExhausted, match=r"the execution has used 710 of its 1300 \(token_budget\)"):
         call(node)
     assert Call.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_attempts_of_a_node_count_together_and_those_of_others_do_not() -> None:
+    execution = make_execution(node_token_budget=1_300)
+    node, other = make_node(execution), make_node(execution)
+    call(node, prompt_tokens=700)
+    node.begin_attempt()
+    with pytest.raises(TokenBudgetExhausted, match=r"the node has used 710 of its 1300 \(node_token_budget\)"):
+        call(node)
+    call(other, prompt_tokens=700)
+    assert Call.objects.filter(outcome="ok").count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_tighter_of_the_two_budgets_cuts_the_answer() -> None:
+    for budgets, most in [((9_000, 2_000), 2_000), ((2_000, 9_000), 2_000), ((9_000, 9_000), None)]:
+        node = make_node(make_execution(token_budget=budgets[0], node_token_budget=budgets[1]))
+        with accounted_call(work_of(node), 1, REQUEST) as it:
+            reserved = Call.objects.get(node=node).charged_tokens
+            assert reserved == most or (most is None and "max_completion_tokens" not in it.request)
+            it.settle(answer_of(1, 1))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -248,14 +294,14 @@ def test_what_a_dead_process_had_reserved_is_free_once_its_node_is_put_back() ->
 
     assert Call.objects.get().outcome == WorkerLost.code
     call(make_node(execution), prompt_tokens=10)
-    assert Call.objects.tokens_of(execution.pk)[:2] == (20, 0)
+    assert Call.objects.filter(node__execution=execution).tokens()[:2] == (20, 0)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_server_that_says_no_usage_is_charged_by_estimate() -> None:
     node = make_node(make_execution(token_budget=5_000))
     call(node, prompt_tokens=0, completion_tokens=0)
-    used, _, _ = Call.objects.tokens_of(node.execution_id)
+    used, _, _ = Call.objects.tokens()
     assert 600 < used < 800
     [report] = execution_report(node.execution)["nodes"]
     assert (report["usage"]["prompt_tokens"], report["usage"]["completion_tokens"]) == (0, 0)

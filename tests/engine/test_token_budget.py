@@ -11,6 +11,7 @@ from swarm.engine.token_budget import (
     TokenBudget,
     expected_answer,
     prompt_tokens,
+    reserve_of_all,
 )
 
 TOKENS = st.integers(0, 20_000)
@@ -29,8 +30,8 @@ def test_calls_that_stay_within_their_reservations_never_pass_the_budget(
         if ends_first and in_flight:
             tokens, share = in_flight.pop(0)
             used += int(tokens * share)
-        state = TokenBudget(budget, used, sum(tokens for tokens, _ in in_flight))
-        reservation = state.reserve(prompt_tokens=prompt, answer_tokens=answer, sharers=sharers)
+        state = TokenBudget(budget, used, sum(tokens for tokens, _ in in_flight), sharers)
+        reservation = state.reserve(prompt_tokens=prompt, answer_tokens=answer)
         if reservation is None:
             assert prompt + answer > budget - state.used - state.reserved
         else:
@@ -46,8 +47,8 @@ def test_as_many_as_share_a_budget_can_call_at_once_while_it_holds_what_each_nee
     reserved = 0
     needed = sharers * (prompt + FIRST_ANSWER_TOKENS)
     for _ in range(sharers):
-        reservation = TokenBudget(budget, 0, reserved).reserve(
-            prompt_tokens=prompt, answer_tokens=FIRST_ANSWER_TOKENS, sharers=sharers
+        reservation = TokenBudget(budget, 0, reserved, sharers).reserve(
+            prompt_tokens=prompt, answer_tokens=FIRST_ANSWER_TOKENS
         )
         if reservation is None:
             # An equal share of what is left is more than the first need, so only then somebody has to wait.
@@ -56,9 +57,24 @@ def test_as_many_as_share_a_budget_can_call_at_once_while_it_holds_what_each_nee
         reserved += reservation.tokens
 
 
+@given(
+    budgets=st.lists(st.builds(TokenBudget, *[TOKENS] * 3, st.integers(1, 8)), min_size=1, max_size=3), prompt=TOKENS
+)
+def test_what_is_reserved_of_several_budgets_fits_into_each_and_is_as_much_as_the_tightest_gives(
+    budgets: list[TokenBudget], prompt: int
+) -> None:
+    of_each = [budget.reserve(prompt_tokens=prompt, answer_tokens=500) for budget in budgets]
+    reservation = reserve_of_all(budgets, prompt_tokens=prompt, answer_tokens=500)
+    if reservation is None:
+        assert None in of_each
+    else:
+        assert all(reservation.tokens <= it.budget - it.used - it.reserved for it in budgets)
+        assert reservation in of_each
+
+
 def test_an_answer_is_cut_only_where_the_budget_is_tight() -> None:
-    roomy = TokenBudget(10**6, 0, 0).reserve(prompt_tokens=1_000, answer_tokens=500, sharers=10)
-    tight = TokenBudget(2_000, 0, 0).reserve(prompt_tokens=1_000, answer_tokens=500, sharers=10)
+    roomy = TokenBudget(10**6, 0, 0, 10).reserve(prompt_tokens=1_000, answer_tokens=500)
+    tight = TokenBudget(2_000, 0, 0, 10).reserve(prompt_tokens=1_000, answer_tokens=500)
     assert roomy is not None
     assert tight is not None
     assert (roomy.tokens, roomy.answer_tokens) == (1_000 + LONGEST_ANSWER_TOKENS, None)
@@ -67,7 +83,7 @@ def test_an_answer_is_cut_only_where_the_budget_is_tight() -> None:
 
 def test_what_could_come_back_from_calls_in_flight_is_worth_waiting_for_and_no_more() -> None:
     budget = TokenBudget(budget=1_000, used=300, reserved=600)
-    assert budget.reserve(prompt_tokens=500, answer_tokens=100, sharers=2) is None
+    assert budget.reserve(prompt_tokens=500, answer_tokens=100) is None
     assert budget.can_ever_hold(700)
     assert not budget.can_ever_hold(701)
 

@@ -21,9 +21,9 @@ def make_call(node: Node, **values: object) -> Call:
 def test_a_call_reserves_until_it_is_answered_and_then_counts_what_it_used() -> None:
     node = make_node(make_execution())
     call = make_call(node, charged_tokens=500)
-    assert Call.objects.tokens_of(node.execution_id) == (0, 500, None)
+    assert Call.objects.filter(node=node).tokens() == (0, 500, None)
     call.settle(prompt_tokens=90, completion_tokens=10, charged_tokens=100, cost=Decimal("0.5"), queued_s=1.5)
-    assert Call.objects.tokens_of(node.execution_id) == (100, 0, 10)
+    assert Call.objects.filter(node=node).tokens() == (100, 0, 10)
     row = Call.objects.get()
     assert (row.outcome, row.queued_s, row.cost) == ("ok", 1.5, Decimal("0.5"))
 
@@ -32,7 +32,7 @@ def test_a_failed_call_gives_its_reservation_back_and_says_why() -> None:
     node = make_node(make_execution())
     call = make_call(node, charged_tokens=500)
     call.fail("upstream_timeout", retries=3)
-    assert Call.objects.tokens_of(node.execution_id) == (0, 0, None)
+    assert Call.objects.filter(node=node).tokens() == (0, 0, None)
     row = Call.objects.get()
     assert (row.outcome, row.retries, row.charged_tokens) == ("upstream_timeout", 3, 0)
 
@@ -50,7 +50,7 @@ def test_what_a_late_call_used_counts_all_the_same() -> None:
     call = make_call(node, charged_tokens=500)
     node.call_rows.abandon("worker_lost")
     call.settle(prompt_tokens=1, completion_tokens=2, charged_tokens=3, cost=None)
-    assert Call.objects.tokens_of(node.execution_id) == (3, 0, 2)
+    assert Call.objects.filter(node=node).tokens() == (3, 0, 2)
 
 
 def test_turns_from_before_there_were_calls_are_entered_as_calls() -> None:
@@ -61,12 +61,7 @@ def test_turns_from_before_there_were_calls_are_entered_as_calls() -> None:
             queued_s=0.5, upstream_s=1.5,
         )  # fmt: skip
     import_module("swarm.migrations.0004_calls_of_turns").enter_calls(apps, None)
-    assert Call.objects.tokens_of(node.execution_id) == (200, 0, 10)
+    assert Call.objects.filter(node=node).tokens() == (200, 0, 10)
     row = Call.objects.get(number=2)
     assert (row.outcome, row.queued_s, row.upstream_s) == ("ok", 0.5, 1.5)
     assert row.started_at == Turn.objects.get(number=2).created_at
-
-
-def test_the_tokens_of_other_executions_do_not_count() -> None:
-    make_call(make_node(make_execution()), charged_tokens=500)
-    assert Call.objects.tokens_of(make_execution().pk) == (0, 0, None)

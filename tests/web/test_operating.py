@@ -70,14 +70,16 @@ def test_ready_stories_are_ticked_and_others_are_not(page: Client, settings: Set
 def test_starting_leads_to_the_execution_as_it_was_asked_for(page: Client, operator: User) -> None:
     response = page.post(
         "/executions/new/",
-        typed(on_conflict="notify", developers="1", max_attempts="5", timeout_min="1.5", token_budget="1000"),
+        typed(on_conflict="notify", developers="1", max_attempts="5", timeout_min="1.5")
+        | {"token_budget": "1000", "node_token_budget": "600"},
     )
     execution = Execution.objects.get()
     assert (response.status_code, response["Location"]) == (302, f"/executions/{execution.pk}/")
     assert [node.story_id for node in execution.nodes.all()] == ["1.1", "1.2"]
     assert execution.created_by == operator
     assert (execution.on_conflict, execution.developers, execution.max_attempts) == ("notify", 1, 5)
-    assert (execution.node_timeout_s, execution.token_budget) == (90, 1000)
+    assert (execution.node_timeout_s, execution.token_budget, execution.node_token_budget) == (90, 1000, 600)
+    assert "<dt>Token budget per story</dt><dd>600</dd>" in page.get(response["Location"]).content.decode()
 
 
 @pytest.mark.usefixtures("workspace")
@@ -109,6 +111,7 @@ def test_the_same_form_with_other_stories_starts_another_execution(page: Client)
         ({"timeout_min": "nan"}, "Enter a number."),
         ({"timeout_min": "0"}, "Ensure this value is greater than or equal to 0.1."),
         ({"token_budget": "-5"}, "Ensure this value is greater than or equal to 1."),
+        ({"node_token_budget": "0"}, "Ensure this value is greater than or equal to 1."),
         ({"form_id": "x"}, "Enter a valid UUID."),
     ],
 )

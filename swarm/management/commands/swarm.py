@@ -43,7 +43,8 @@ class Command(BaseCommand):
         execute.add_argument("--max-attempts", type=int)
         execute.add_argument("--on-conflict", choices=Execution.OnConflict.values, default="wait")
         execute.add_argument("--node-timeout", type=float, help="seconds")
-        execute.add_argument("--token-budget", type=int)
+        execute.add_argument("--token-budget", type=int, help="tokens that all nodes may use together")
+        execute.add_argument("--node-token-budget", type=int, help="tokens that each node may use")
         execute.add_argument("--idempotency-key", help="the same key gives the same execution")
         execute.add_argument("--detach", action="store_true", help="run in the background and print the execution's id")
         self._add_choice(self._verb(verbs, "plan", "show how a run would start (default: of all ready stories)"))
@@ -82,6 +83,7 @@ class Command(BaseCommand):
                 on_conflict=options["on_conflict"],
                 node_timeout=options["node_timeout"],
                 token_budget=options["token_budget"],
+                node_token_budget=options["node_token_budget"],
             ),
             user=None,
             idempotency_key=options["idempotency_key"],
