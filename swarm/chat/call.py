@@ -100,6 +100,19 @@ class Call:
         if usage.total_tokens:
             self.queue.estimate.learn(self._prompt_characters, usage.prompt_tokens, usage.completion_tokens)
 
+    def fail(self, error: BaseException) -> None:
+        """Free the slot of a call that ended in `error`, which may slow down the others."""
+        throttle = self.queue.throttle
+        if isinstance(error, RateLimited):
+            pause_s = throttle.refused(self._ticket, error.told, error.cause)
+            self._refused = self._ticket
+            self.rate_limited_count += 1
+            self.on_rate_limited(pause_s)
+        elif isinstance(error, UpstreamOverloaded):
+            throttle.overloaded(self._ticket, error.told)
+        else:
+            throttle.failed(self._ticket)
+
     def _acquire(self) -> None:
         started_at = time.monotonic()
         self._ticket = self.queue.throttle.acquire(
@@ -122,21 +135,12 @@ class Call:
 
     def _attempt(self, attempt: Callable[[float], Result]) -> Result:
         """One try in the slot of `_ticket`, which every failure settles."""
-        throttle, started_at = self.queue.throttle, time.monotonic()
+        started_at = time.monotonic()
         try:
             self.on_phase(Phase("thinking", "Waiting for the model's answer"))
             return attempt(max(0.001, min(self.call_timeout_s, self.deadline_at - time.monotonic())))
-        except RateLimited as error:
-            pause_s = throttle.refused(self._ticket, error.told, error.cause)
-            self._refused = self._ticket
-            self.rate_limited_count += 1
-            self.on_rate_limited(pause_s)
-            raise
-        except UpstreamOverloaded as error:
-            throttle.overloaded(self._ticket, error.told)
-            raise
-        except BaseException:
-            throttle.failed(self._ticket)
+        except BaseException as error:
+            self.fail(error)
             raise
         finally:
             self.upstream_s += time.monotonic() - started_at

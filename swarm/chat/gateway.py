@@ -113,7 +113,7 @@ class Gateway:
         """
         call = self._call({**request, "stream": True}, caller, deadline_s, cancellation, on_phase, on_rate_limited)
         exchange = call.run(lambda timeout_s: self._open_stream(call, timeout_s))
-        return ChatStream(exchange, call, _told(exchange))
+        return ChatStream(exchange, call, _told(exchange), self._upstream.refusals)
 
     def state(self) -> dict[str, Any]:
         """What each model's limiter believes, ready for JSON; never the key."""

@@ -286,6 +286,39 @@ def test_a_stream_that_stops_before_its_end_says_so(server: ModelServer, make_ga
     assert limiter_state(gateway)["in_flight"] == 0
 
 
+@pytest.mark.parametrize(
+    ("event", "error", "words"),
+    [
+        (b'data: {"error": {"message": "too fast", "type": "rate_limit_error"}}', errors.RateLimited, "too fast"),
+        (b'data: {"error": "out of order"}', errors.UpstreamUnavailable, "out of order"),
+        (b'data: {"choices": [', errors.MalformedReply, "broken JSON"),
+        (b"data: [1]", errors.MalformedReply, "not a chunk"),
+        (b"data: " + b"x" * 1_100_000, errors.MalformedReply, "a line of more than"),
+    ],
+    ids=lambda value: value.decode()[:30] if isinstance(value, bytes) else "",
+)
+def test_a_stream_that_holds_something_else_than_an_answer_is_named_and_not_passed_on(
+    server: ModelServer, make_gateway: MakeGateway, event: bytes, error: type[errors.ChatError], words: str
+) -> None:
+    server.script = [send_events([event + b"\n\n", b"data: [DONE]\n\n"])]
+    gateway = make_gateway()
+    passed_on: list[bytes] = []
+    with pytest.raises(error, match=words):
+        passed_on.extend(stream(gateway))
+    assert event not in b"".join(passed_on)
+    assert limiter_state(gateway)["in_flight"] == 0
+    counts = limiter_state(gateway)["calls"]
+    assert (counts["answered"], counts["refused"] + counts["failed"]) == (0, 1)
+
+
+def test_a_stream_without_any_choice_is_no_answer(server: ModelServer, make_gateway: MakeGateway) -> None:
+    server.script = [send_events([b": a comment\n\n", EVENTS[1] + EVENTS[2]])]
+    gateway = make_gateway()
+    with pytest.raises(errors.MalformedReply, match="no choices"):
+        list(stream(gateway))
+    assert limiter_state(gateway)["calls"]["failed"] == 1
+
+
 def test_a_stream_is_retried_before_its_first_byte(server: ModelServer, make_gateway: MakeGateway) -> None:
     server.script = [refuse(500), refuse(429, headers={"retry-after-ms": "10"}), send_events(EVENTS)]
     assert b"".join(stream(make_gateway())) == b"".join(EVENTS)

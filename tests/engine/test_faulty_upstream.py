@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,22 +12,33 @@ from typing import Any
 
 import pytest
 
-from swarm.chat.gateway import close_gateway
+from swarm.chat.gateway import Gateway, GatewaySettings, close_gateway, get_gateway
+from swarm.chat.retries import RetryPolicy
 from swarm.engine import lifecycle
 from swarm.engine.backlog import read_backlog
 from swarm.engine.developer import MAX_SILENT_TURNS
 from swarm.engine.executor import executor
+from swarm.engine.model_client import model_door
 from swarm.engine.report import ExecutionReport
-from swarm.models import Node, Turn
+from swarm.models import Call, Node, Turn
 from swarm.simulator.desk import Stats
 from swarm.simulator.developer import GIVES_UP_AFTER
 from swarm.simulator.faults import TOOL_FAULTS, Fault
 from swarm.simulator.options import SimulatorOptions
 from swarm.simulator.server import SimulatorServer
 from swarm.simulator.workspace import make_plain_workspace
-from tests.main_job import report_of
+from tests.main_job import node_of, report_of, story_of
 
 STORIES = 6
+TRANSIENT = [fault for fault in Fault if fault not in TOOL_FAULTS]
+PERMANENT = {
+    Fault.HTML_PAGE: "malformed_reply",
+    Fault.ERROR_WITH_200: "upstream_unavailable",
+    Fault.GZIP_BOMB: "malformed_reply",
+    Fault.HANG_UP: "upstream_unavailable",
+    Fault.STATUS_408: "upstream_timeout",
+    Fault.STATUS_529: "upstream_unavailable",
+}
 OURS = {"malformed_reply", "upstream_unavailable", "upstream_timeout", "rate_limited", "no_progress"}
 
 Run = Callable[..., tuple[ExecutionReport, Stats]]
@@ -50,12 +64,15 @@ def run(
     settings.SWARM_STORIES = ""
     settings.SWARM_CHECK_COMMAND = ""
     settings.SWARM_CHAT_MODEL = "simulator"
-    settings.SWARM_CALL_TIMEOUT = 1
+    settings.SWARM_CALL_TIMEOUT = 60
     monkeypatch.setattr("swarm.engine.attempts.BACKOFF_BASE_S", 0.0)
 
     def run_all(shares: dict[Fault, float], **options: Any) -> tuple[ExecutionReport, Stats]:
         server = simulator.enter_context(SimulatorServer(SimulatorOptions(fault_shares=shares, seed=1)))
-        settings.SWARM_CHAT_BASE_URL = server.base_url
+        gateway = GatewaySettings(
+            server.base_url, model="simulator", call_timeout_s=1, retry_policy=RetryPolicy(base_s=0.001)
+        )
+        monkeypatch.setattr("swarm.chat.gateway._gateway", Gateway(gateway))
         stories = [story.id for story in read_backlog().catalogue.ready()]
         execution = lifecycle.start(lifecycle.StartRequest(stories=stories, **options), user=None)
         executor.drain()
@@ -66,13 +83,69 @@ def run(
     yield run_all
     lifecycle.shut_down()
     executor.open()
+    model_door.close()
     close_gateway()
+
+
+class EachOnce:
+    """Lets every story meet each fault once: so many in a row, a good answer, the next faults."""
+
+    IN_A_ROW = 4
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[str] = Counter()
+
+    def __call__(self, shares: object, *, seed: int, body: bytes, retry_count: int) -> Fault | None:
+        story = story_of(json.loads(body))
+        with self._lock:
+            row, place = divmod(self._calls[story], self.IN_A_ROW + 1)
+            self._calls[story] += 1
+        number = row * self.IN_A_ROW + place
+        return TRANSIENT[number] if place < self.IN_A_ROW and number < len(TRANSIENT) else None
 
 
 def answers_to_the_model() -> list[str]:
     return [answer["content"] for turn in Turn.objects.all() for answer in turn.results or ()]
 
 
+@pytest.mark.usefixtures("each_way")
+def test_a_story_that_meets_every_fault_of_the_server_once_is_completed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.simulator.desk.draw_fault", EachOnce())
+
+    execution, stats = run({})
+
+    assert execution["progress"]["completed"] == STORIES
+    assert stats.faults == dict.fromkeys(TRANSIENT, STORIES)
+    rows = list(Call.objects.all())
+    assert sum(row.outcome == "ok" for row in rows) == execution["usage"]["calls"]
+    assert sum(row.retries + (row.outcome != "ok") for row in rows) >= STORIES * len(TRANSIENT)
+    assert get_gateway().state()["models"]["simulator"]["in_flight"] == 0
+
+
+@pytest.mark.usefixtures("each_way")
+@pytest.mark.parametrize(("fault", "code"), PERMANENT.items())
+def test_a_story_whose_fault_does_not_pass_fails_by_name_and_the_others_are_completed(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fault: Fault, code: str
+) -> None:
+    def only_the_first(shares: object, *, seed: int, body: bytes, retry_count: int) -> Fault | None:
+        return fault if story_of(json.loads(body)) == "4.1" else None
+
+    monkeypatch.setattr("swarm.simulator.desk.draw_fault", only_the_first)
+
+    execution, _ = run({}, max_attempts=1)
+
+    error = node_of(execution, "4.1")["error"]
+    assert error is not None
+    assert (error["code"], error["retryable"]) == (code, True)
+    assert execution["progress"] == {"completed": STORIES - 1, "failed": 1, "cancelled": 0, "total": STORIES}
+    assert {row.outcome for row in Call.objects.filter(node__story_id="4.1")} == {code}
+    assert get_gateway().state()["models"]["simulator"]["in_flight"] == 0
+
+
+@pytest.mark.usefixtures("each_way")
 def test_every_story_ends_completed_or_with_a_named_error_whatever_the_server_does(run: Run) -> None:
     execution, stats = run(dict.fromkeys(Fault, 0.03), max_attempts=2)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from swarm.cancellation import Cancellation
 from swarm.chat.errors import ChatError
-from swarm.chat.gateway import Caller, Gateway, GatewaySettings
+from swarm.chat.gateway import Caller, ChatStream, Gateway, GatewaySettings
 from swarm.chat.retries import RetryPolicy
 from swarm.simulator.faults import TOOL_FAULTS, Fault
 from swarm.simulator.options import SimulatorOptions
@@ -16,7 +17,6 @@ from swarm.simulator.server import SimulatorServer
 from tests.simulator.team import request_for, story
 
 ME = Caller("execution", "node")
-DEADLINE_S = 1.0
 
 CODES = {
     Fault.EMPTY_CHOICES: "malformed_reply",
@@ -47,12 +47,27 @@ def gateway(fault: Fault) -> Iterator[Gateway]:
         gateway.close()
 
 
+def ask(gateway: Gateway, *, is_streamed: bool, deadline_s: float) -> None:
+    """A whole call, streamed to its end or not."""
+    send = gateway.stream if is_streamed else gateway.complete
+    done = send(request_for(story()), caller=ME, deadline_s=deadline_s, cancellation=Cancellation())
+    if isinstance(done, ChatStream):
+        with closing(done):
+            list(done)
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("fault", CODES)
-def test_a_fault_of_the_server_is_an_error_with_a_code(gateway: Gateway, fault: Fault) -> None:
+def test_a_fault_of_the_server_is_an_error_with_a_code_and_frees_its_slot(
+    gateway: Gateway, fault: Fault, is_streamed: bool
+) -> None:
     with pytest.raises(ChatError) as raised:
-        gateway.complete(request_for(story()), caller=ME, deadline_s=DEADLINE_S, cancellation=Cancellation())
+        ask(gateway, is_streamed=is_streamed, deadline_s=0.5 if fault in {Fault.DRIP, Fault.SLOW} else 30)
     assert raised.value.code == CODES[fault]
     assert raised.value.retryable
+    limiter = gateway.state()["models"]["simulator"]
+    assert (limiter["in_flight"], limiter["queue"]) == (0, [])
+    assert limiter["calls"] == {"granted": 1, "answered": 0, "refused": 0, "failed": 1}
 
 
 @pytest.mark.parametrize("fault", sorted(TOOL_FAULTS))
@@ -60,6 +75,12 @@ def test_a_fault_of_the_model_is_a_reply(gateway: Gateway, fault: Fault) -> None
     done = gateway.complete(request_for(story()), caller=ME, deadline_s=30, cancellation=Cancellation())
     (call,) = done.reply.tool_calls
     assert (call.arguments is None) == (fault is Fault.BAD_TOOL_ARGUMENTS)
+
+
+@pytest.mark.parametrize("fault", sorted(TOOL_FAULTS))
+def test_a_fault_of_the_model_is_passed_on_in_its_stream(gateway: Gateway, fault: Fault) -> None:
+    ask(gateway, is_streamed=True, deadline_s=30)
+    assert gateway.state()["models"]["simulator"]["calls"]["answered"] == 1
 
 
 def test_no_fault_is_left_out() -> None:
