@@ -1,31 +1,27 @@
 """HTTP to the model server: one session a thread, a total deadline, a cap on bytes, and calls that can be cut off.
 
-`requests` has no total deadline and no way to stop a call from outside. Both come from cutting the line: a second
-handle on the call's socket is shut down by the alarm clock or by whoever cancels, and the reading thread sees the end
-at once. It knows nothing of budgets, retries or chat.
+`requests` has no total deadline and no way to stop a call from outside. Both come from cutting the call's line, which
+the alarm clock does or whoever cancels. It knows nothing of budgets, retries or chat.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from swarm.cancellation import Cancellation
 from swarm.chat import errors
 from swarm.chat.alarm import AlarmClock
+from swarm.chat.line import CuttableAdapter, Line
 from swarm.chat.refusals import Refusals
 from swarm.errors import Misconfigured
 
@@ -91,7 +87,7 @@ class Upstream:
         if session is None:
             session = self._threads.session = requests.Session()
             for scheme in ("http://", "https://"):
-                session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=1))
+                session.mount(scheme, CuttableAdapter(pool_connections=1, pool_maxsize=1))
             self._sessions.add(session)
         return session
 
@@ -108,7 +104,7 @@ class Exchange:
         self._refusals = refusals
         self._cancellation = cancellation
         self._max_bytes = max_bytes
-        self._line = _Line()
+        self._line = Line()
         self._end = ExitStack()
         self._end.callback(self._line.close)
         self._end.enter_context(alarms.ringing(deadline_at, self._line.cut))
@@ -123,14 +119,12 @@ class Exchange:
     def begin(self, send: Callable[[], requests.Response]) -> None:
         """Send, and take the headers. Raises as `Upstream.post` says."""
         self._cancellation.raise_if_cancelled()
-        _this_thread.line = self._line
         try:
-            self._response = send()
+            with self._line.in_use():
+                self._response = send()
         except (requests.RequestException, HTTPError) as error:
             self._raise_if_cut()
             raise self._refusals.of_exception(error) from error
-        finally:
-            _this_thread.line = None
         self._end.callback(self._response.close)
         self.headers = self._response.headers
         if not 200 <= self._response.status_code < 300:
@@ -177,94 +171,6 @@ class Exchange:
             )
 
 
-class _Line:
-    """A second handle on the socket of the call in flight; cutting it ends every read and write on it at once.
-
-    It is a duplicate: http.client and TLS pass the first one around and close it early, and a closed one's number may
-    be somebody else's by then.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._handle: socket.socket | None = None
-        self.is_cut = False
-
-    def hold(self, connection: socket.socket) -> None:
-        self.close()
-        with self._lock:
-            self._handle = socket.fromfd(connection.fileno(), connection.family, connection.type)
-            self._shut_down_if_cut()
-
-    def cut(self) -> None:
-        with self._lock:
-            self.is_cut = True
-            self._shut_down_if_cut()
-
-    def close(self) -> None:
-        with self._lock:
-            if self._handle is not None:
-                self._handle.close()
-            self._handle = None
-
-    def _shut_down_if_cut(self) -> None:
-        if self.is_cut and self._handle is not None:
-            with suppress(OSError):  # the other side was faster
-                self._handle.shutdown(socket.SHUT_RDWR)
-
-
-class _ThisThread(threading.local):
-    """The line of the call that this thread is sending; how a connection deep inside urllib3 finds it."""
-
-    line: _Line | None = None
-
-
-_this_thread = _ThisThread()
-
-
-class _CuttableMixin:
-    """A urllib3 connection that puts its socket on the line of the call that it serves."""
-
-    sock: socket.socket | None
-
-    def _new_conn(self) -> socket.socket:
-        connection: socket.socket = super()._new_conn()  # type: ignore[misc]
-        if _this_thread.line is not None:
-            _this_thread.line.hold(connection)
-        return connection
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        if _this_thread.line is not None and self.sock is not None:
-            _this_thread.line.hold(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-
-class _HTTPConnection(_CuttableMixin, HTTPConnection): ...
-
-
-class _HTTPSConnection(_CuttableMixin, HTTPSConnection): ...
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Uses the connections above, with a proxy as without."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        _use_cuttable_pools(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
-        manager: PoolManager = super().proxy_manager_for(*args, **kwargs)
-        _use_cuttable_pools(manager)
-        return manager
-
-
 class _Bearer(AuthBase):
     """Sends the key. As an `auth` object, since otherwise a ~/.netrc entry for the host would replace it."""
 
@@ -275,10 +181,6 @@ class _Bearer(AuthBase):
         if self._api_key:
             request.headers["Authorization"] = f"Bearer {self._api_key}"
         return request
-
-
-def _use_cuttable_pools(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 def _without_user(url: str) -> str:

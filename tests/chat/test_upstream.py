@@ -13,9 +13,11 @@ import pytest
 
 from swarm.cancellation import Cancellation
 from swarm.chat import errors
+from swarm.chat.line import Line
 from swarm.chat.upstream import Upstream
 from swarm.errors import Cancelled, Misconfigured
 from tests.chat.server import Exchange, ModelServer, refuse
+from tests.factories import wait_until
 
 LATE_S = 30.0
 
@@ -124,7 +126,7 @@ def test_a_refused_connection_names_the_address_and_the_setting() -> None:
     assert "refused" in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "http://"])
+@pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "http://", f"http://{'a' * 70}.invalid/v1"])
 def test_an_address_that_cannot_be_called_says_so(url: str) -> None:
     upstream = Upstream(url, "")
     with pytest.raises(errors.BadRequest, match="SWARM_CHAT_BASE_URL"):
@@ -164,6 +166,55 @@ def test_cancelling_ends_a_call_that_waits_for_its_answer(server: ModelServer, u
         cancellation.cancel("stop")
         with pytest.raises(Cancelled, match="stop"):
             call.result(LATE_S)
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """A port of loopback whose listener has no place for another connection: whoever connects hangs."""
+    with socket.socket() as listener, socket.socket() as first:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        first.connect(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def connecting_to(port: int) -> int:
+    """How many sockets of this machine are in the middle of connecting to `port` (SYN_SENT)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[2].endswith(f":{port:04X}") and line[3] == "02" for line in lines)
+
+
+def test_cancelling_ends_a_call_whose_connection_hangs_and_leaves_nothing_behind(
+    full_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes the connection and it may hang for an hour, so only the cancellation can have ended the call."""
+    monkeypatch.setattr("swarm.chat.upstream.CONNECT_TIMEOUT_S", 3600)
+    upstream, cancellation = Upstream(f"http://127.0.0.1:{full_port}/v1", ""), Cancellation()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(fetch, upstream, timeout_s=3600, cancellation=cancellation)
+        wait_until(lambda: connecting_to(full_port) == 1)
+        cancellation.cancel("stop")
+        with pytest.raises(Cancelled, match="stop"):
+            call.result(LATE_S)
+    assert connecting_to(full_port) == 0
+    upstream.close()
+
+
+def test_a_call_that_is_cancelled_before_it_connects_does_not_hang(full_port: int) -> None:
+    line = Line()
+    line.cut()
+    with pytest.raises(OSError, match=r"."):
+        line.connect("127.0.0.1", full_port, 3600, ())
+    line.close()
+    assert connecting_to(full_port) == 0
+
+
+def test_the_deadline_holds_for_a_connection_that_hangs(full_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swarm.chat.upstream.CONNECT_TIMEOUT_S", 0.1)
+    upstream = Upstream(f"http://127.0.0.1:{full_port}/v1", "")
+    with pytest.raises(errors.UpstreamTimeout, match="did not take the connection"):
+        fetch(upstream)
+    upstream.close()
 
 
 def test_cancelling_ends_a_call_in_the_middle_of_its_answer(server: ModelServer, upstream: Upstream) -> None:
