@@ -175,7 +175,7 @@ class Gateway:
             ) from error
         # Who pays from one budget shares it; the digest keeps the key out of Redis.
         identity = json.dumps([settings.base_url, settings.api_key, model, *vars(limits).values()])
-        name = f"swarm:limiter:1:{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+        name = f"swarm:limiter:2:{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
         home: Home = shared.SharedHome(settings.redis_url, name, limits, random.random)
         return home
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from swarm.cancellation import Cancellation
-from swarm.chat.errors import RateLimited
+from swarm.chat.errors import RateLimited, UpstreamOverloaded
 from swarm.chat.limiter import Cause, Demand, Grant, Limiter, Reason, Ticket, Told, Wait
 
 Result = TypeVar("Result")
@@ -112,7 +112,8 @@ class Throttle:
         """Wait for a slot and return it.
 
         `on_wait(reason, seconds)` is called once if it has to wait, without a lock. `deadline_at` is monotonic.
-        Raises `RateLimited` when the deadline passes, or at once when a pause outlasts it, and `Cancelled`.
+        Raises `RateLimited`, or `UpstreamOverloaded` while upstream has too much to do, when the deadline passes or at
+        once when a pause outlasts it, and `Cancelled`.
         """
         ticket = demand.ticket(f"{self._home.owner}/{next(self._numbers)}")
         sleeper = _Sleeper(ticket, threading.Condition(self._lock))
@@ -177,7 +178,7 @@ class Throttle:
                 cancellation.raise_if_cancelled()
                 now = time.monotonic()
                 if now >= deadline_at or self._paused_until > deadline_at:
-                    raise RateLimited(_too_late(self._wait, self._paused_until - now))
+                    raise _too_late(self._wait, self._paused_until - now)
                 wake_at = deadline_at
                 if self._wake_at is not None and self._head == sleeper.ticket.key:
                     wake_at = min(wake_at, self._wake_at)
@@ -228,8 +229,13 @@ def _nothing(limiter: Limiter, now: float) -> None:
     """Only grant what has become due."""
 
 
-def _too_late(wait: Wait | None, paused_for_s: float) -> str:
-    if paused_for_s > 0:
-        return f"The model asked for a pause of {paused_for_s:.0f} s, longer than this call may wait."
+def _too_late(wait: Wait | None, paused_for_s: float) -> RateLimited | UpstreamOverloaded:
     reason = wait.reason if wait else Reason.QUEUE
-    return f"No turn at the model within this call's time: {reason}. Raise SWARM_CALL_TIMEOUT or the model's limits."
+    if paused_for_s > 0:
+        pause = f"asked for a pause of {paused_for_s:.0f} s, longer than this call may wait."
+        if reason is Reason.OVERLOADED:
+            return UpstreamOverloaded(f"The model has too much to do (503 or 529) and {pause} Try again later.")
+        return RateLimited(f"The model {pause}")
+    return RateLimited(
+        f"No turn at the model within this call's time: {reason}. Raise SWARM_CALL_TIMEOUT or the model's limits."
+    )

@@ -32,15 +32,19 @@ REPLY_BYTES = 16 * 1024 * 1024
 
 
 class Upstream:
-    """One endpoint and its key. Usable from any thread; `close` when done."""
+    """One endpoint and its key. Usable from any thread; `close` when done.
 
-    def __init__(self, base_url: str, api_key: str, *, reply_bytes: int = REPLY_BYTES) -> None:
+    `is_direct`: go past any proxy that the environment names.
+    """
+
+    def __init__(self, base_url: str, api_key: str, *, reply_bytes: int = REPLY_BYTES, is_direct: bool = False) -> None:
         api_key = api_key.strip()
         if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise Misconfigured("SWARM_CHAT_API_KEY holds characters that no key has; copy it again, without quotes.")
         self._base_url = base_url.rstrip("/")
         self._auth = _Bearer(api_key)
         self._reply_bytes = reply_bytes
+        self._is_direct = is_direct
         self._alarms = AlarmClock()
         self._threads = threading.local()
         self._sessions: WeakSet[requests.Session] = WeakSet()
@@ -86,6 +90,7 @@ class Upstream:
         session: requests.Session | None = getattr(self._threads, "session", None)
         if session is None:
             session = self._threads.session = requests.Session()
+            session.trust_env = not self._is_direct
             for scheme in ("http://", "https://"):
                 session.mount(scheme, CuttableAdapter(pool_connections=1, pool_maxsize=1))
             self._sessions.add(session)

@@ -43,7 +43,7 @@ class ChatOverHttp:
 
     def __init__(self, address: ChatAddress) -> None:
         self.address = address
-        self._upstream = _Direct(address.url, "") if address.is_own else Upstream(address.url, "")
+        self._upstream = Upstream(address.url, "", is_direct=address.is_own)
         self._upstream.refusals = _Problems(self._upstream.refusals.base_url)
 
     def complete(
@@ -94,15 +94,6 @@ class ChatOverHttp:
 
 class NotReached(UpstreamUnavailable):
     """No connection to where nodes send their calls, or one that broke before it told anything."""
-
-
-class _Direct(Upstream):
-    """Goes past any proxy that the environment names: this machine's loopback is not to be found there."""
-
-    def _session(self) -> requests.Session:
-        session = super()._session()
-        session.trust_env = False
-        return session
 
 
 class _Problems(Refusals):

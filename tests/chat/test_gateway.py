@@ -147,6 +147,18 @@ def test_a_429_that_outlasts_the_deadline_is_an_error(server: ModelServer, make_
     assert len(server.received) == 1
 
 
+def test_a_pause_of_an_overloaded_server_that_outlasts_the_deadline_is_no_rate_limit(
+    server: ModelServer, make_gateway: MakeGateway
+) -> None:
+    gateway = make_gateway()
+    server.script = [refuse(503, headers={"Retry-After": "3600"})]
+    for _ in range(2):  # the call that was answered so, and one that only waits
+        with pytest.raises(errors.UpstreamOverloaded, match="503"):
+            complete(gateway)
+    assert len(server.received) == 1
+    assert limiter_state(gateway)["is_overloaded"]
+
+
 def test_the_deadline_holds_over_queue_and_call(server: ModelServer, make_gateway: MakeGateway) -> None:
     server.always = lambda exchange: server.is_closing.wait(LATE_S) and None
     with pytest.raises(errors.UpstreamTimeout):

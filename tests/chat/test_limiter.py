@@ -232,6 +232,19 @@ def test_a_learnt_cap_never_passes_the_setting() -> None:
     assert len(tickets) == 3
 
 
+def test_a_pause_tells_an_overload_from_too_many_calls_and_the_longer_one_counts() -> None:
+    limiter = make()
+    tickets = [queue(limiter) for _ in range(3)]
+    grants(limiter, 0.0)
+    queue(limiter)
+    limiter.overloaded(tickets[0], Told(retry_after_s=5.0), now=0.0)
+    limiter.refused(tickets[1], Told(retry_after_s=4.0), Cause.UNCLEAR, now=0.0)
+    assert limiter.next(0.0) == Wait(5.0, Reason.OVERLOADED)
+    limiter.refused(tickets[2], Told(retry_after_s=6.0), Cause.UNCLEAR, now=0.0)
+    assert limiter.next(0.0) == Wait(6.0, Reason.PAUSED)
+    assert Limiter.load(limiter.save(), lambda: 0.0).next(0.0) == Wait(6.0, Reason.PAUSED)
+
+
 def test_an_overloaded_server_gets_fewer_calls_at_once() -> None:
     limiter = make()
     tickets = [queue(limiter) for _ in range(8)]

@@ -141,7 +141,7 @@ class Limiter:
             self._slots.shrink(now)
             self._gate.closed_at = now
         if told.retry_after_s is not None:
-            self.pause(told.retry_after_s, now)
+            self.pause(told.retry_after_s, now, is_overload=True)
 
     def refused(self, ticket: Ticket, told: Told, cause: Cause, *, now: float) -> float:
         """A call was answered 429: close the gate for all, slow down once a burst. Returns the pause in seconds."""
@@ -171,9 +171,9 @@ class Limiter:
         self.pause(pause_s, now)
         return pause_s
 
-    def pause(self, pause_s: float, now: float) -> None:
+    def pause(self, pause_s: float, now: float, *, is_overload: bool = False) -> None:
         """Let nobody go for so long."""
-        if self._gate.pause(now + pause_s, now):
+        if self._gate.pause(now + pause_s, now, is_overload=is_overload):
             self._pace.pause(self._gate.paused_until)
 
     # Shared between processes
@@ -232,6 +232,7 @@ class Limiter:
             },
             "in_flight": self._slots.in_flight,
             "paused_for_s": round(max(0.0, self._gate.paused_until - now), 3),
+            "is_overloaded": self._gate.is_overload and now < self._gate.paused_until,
             "queue": self._queue_state(now),
             "calls": vars(self._counts).copy(),
             "refusal_bursts": self._gate.bursts,
@@ -266,7 +267,7 @@ class Limiter:
         if head.key != self._head_key:
             self._head_key, self._head_chance = head.key, self._chance()
         if now < self._gate.paused_until:
-            return self._gate.paused_until, Reason.PAUSED
+            return self._gate.paused_until, Reason.OVERLOADED if self._gate.is_overload else Reason.PAUSED
         if self._slots.is_full:
             return None, Reason.IN_FLIGHT
         until, reason = max(

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     """Why the head of the queue waits."""
 
     PAUSED = "paused after a 429"
+    OVERLOADED = "paused since the model has too much to do"
     IN_FLIGHT = "as many calls in flight as the model takes"
     REQUESTS = "requests per minute used up"
     TOKENS = "tokens per minute used up"
