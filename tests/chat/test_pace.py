@@ -123,6 +123,7 @@ class Simulation:
         pytest.param({"charges_refusals": True}, 0, 1.06, 30, id="hidden, refusals cost budget"),
         pytest.param({}, 1200, 1.06, 30, id="half of what the settings say"),
         pytest.param({}, 600, 1.03, 4, id="given by the settings"),
+        pytest.param({"burst": 5.0}, 600, 1.04, 6, id="given by the settings, but fewer at once"),
     ],
 )
 def test_a_budget_is_used_up_with_few_refusals(
@@ -133,6 +134,18 @@ def test_a_budget_is_used_up_with_few_refusals(
     assert simulation.run() / ideal_s <= slowest
     assert simulation.server.refusals <= most_refusals
     assert simulation.state()["limits"]["in_flight"]["source"] == "none"
+
+
+@pytest.mark.parametrize("rpm", [0, 600, 1200], ids=["hidden", "given", "half of what is given"])
+@pytest.mark.parametrize(("burst", "slowest"), [(1.0, 1.3), (2.0, 1.18), (5.0, 1.12)])
+def test_a_server_that_saves_up_nothing_in_the_pause_after_a_refusal_is_seldom_met_too_fast(
+    burst: float, slowest: float, rpm: int
+) -> None:
+    for seed in SEEDS[:3]:
+        simulation = Simulation(Server(burst=burst), Limits(requests_per_minute=rpm), calls=800, seed=seed)
+        ideal_s = (simulation.calls - burst) / simulation.server.rate_per_s + simulation.server.latency_s
+        assert simulation.run() / ideal_s <= slowest
+        assert simulation.server.refusals <= 0.04 * simulation.calls
 
 
 def test_a_server_without_limits_is_not_held_back_for_long() -> None:

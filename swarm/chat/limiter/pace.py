@@ -26,12 +26,13 @@ FIRST_GUESS_PER_S = 50.0
 FIRST_BURST = 8.0
 SLOWEST_PER_S = 1 / 120
 # How much faster a second: until two refusals bracket the rate; after; and after many that agree within `AGREEMENT`.
-# `PATIENCE_S` after the last refusal the latter two have doubled.
+# `PATIENCE_S` after the last refusal the latter two have doubled, the last up to `DEAREST` times later.
 BLIND_GROWTH = 2.0
 LEARNT_GROWTH = 0.01
 SLOWEST_GROWTH = 0.001
 AGREEMENT = 0.1
 PATIENCE_S = 3.0
+DEAREST = 4.0
 # The least that is left of the pace after a refusal.
 DECREASE = 0.4
 # Before it is known otherwise, servers are taken to save up a second's worth.
@@ -156,6 +157,7 @@ class Pace:
             self.marks.append(last._replace(accepted=last.accepted - 1))
         if self.began_bursts == 1:
             self.savings = max(1.0, self.accepted - self.began_accepted)
+            self._refit(self.rate_per_s, now)
         self.refused_at = now
 
     def turned_away(self) -> None:
@@ -188,12 +190,13 @@ class Pace:
         return min((rate for rate in (self.setting_per_s, self.told_per_s) if rate), default=None)
 
     def _slow_down(self, number: int, sent_at: float, now: float) -> None:
-        if self.source == "learnt":
+        is_measured = math.isfinite(self.savings)
+        if is_measured:
             bound = max(self._bounds(number - self.refusals, sent_at), default=0.0)
         else:
             bound = (self.accepted - self.began_accepted) / (sent_at - self.began_at + SAVED_UP_S)
         rate = max(bound, self.rate_per_s * DECREASE)
-        if self.source == "learnt":
+        if is_measured:
             is_agreed = self.measured_per_s and abs(rate / self.measured_per_s - 1) < AGREEMENT
             self.growth = max(SLOWEST_GROWTH, self.growth / 2) if is_agreed else LEARNT_GROWTH
             self.measured_per_s = rate
@@ -222,7 +225,11 @@ class Pace:
             return
         growth = self.growth
         if self.measured_per_s:
-            growth = min(BLIND_GROWTH, growth * (1 + ((now - self.refused_at) / PATIENCE_S) ** 2))
+            patience_s = PATIENCE_S
+            if growth < LEARNT_GROWTH:
+                # The rate is known. Where little is saved up, a refusal costs most of the pause it brings: meet fewer.
+                patience_s *= min(DEAREST, max(1.0, self.measured_per_s * SAVED_UP_S / self.savings))
+            growth = min(BLIND_GROWTH, growth * (1 + ((now - self.refused_at) / patience_s) ** 2))
         rate = self.rate_per_s * math.exp(growth * elapsed_s)
         ceiling = self._ceiling_per_s
         if ceiling and rate >= ceiling:
