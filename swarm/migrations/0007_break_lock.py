@@ -3,7 +3,7 @@ from django.db import migrations
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("swarm", "0005_node_story"),
+        ("swarm", "0006_node_token_budget"),
     ]
 
     operations = [
