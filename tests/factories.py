@@ -16,6 +16,9 @@ from swarm.models import Execution, Node
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
 
+NOBODYS_ID = "00000000-0000-4000-8000-000000000000"
+"""An id that no row has, the same in every process of a parallel test run."""
+
 T = TypeVar("T")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from swarm.events.record import recording
 from swarm.models import CheckRun, Execution, Period, Turn
-from tests.factories import make_execution, make_node
+from tests.factories import NOBODYS_ID, make_execution, make_node
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +57,7 @@ def make_finished(stories: int, status: str = "completed") -> Execution:
         "locks/",
         "conflicts/",
         "locks/1/break/",
-        f"executions/{uuid.uuid4()}/",
+        f"executions/{NOBODYS_ID}/",
     ],
 )
 def test_who_is_not_signed_in_is_led_to_the_sign_in_page_and_back(client: Client, path: str) -> None:
@@ -75,7 +74,7 @@ def test_the_start_page_leads_to_the_executions(page: Client) -> None:
     assert page.get("/")["Location"] == "/executions/"
 
 
-@pytest.mark.parametrize("path", [f"executions/{uuid.uuid4()}/", f"nodes/{uuid.uuid4()}/", "nowhere/"])
+@pytest.mark.parametrize("path", [f"executions/{NOBODYS_ID}/", f"nodes/{NOBODYS_ID}/", "nowhere/"])
 def test_what_is_not_there_gets_the_404_page(page: Client, path: str) -> None:
     response = page.get(f"/{path}")
     assert response.status_code == 404

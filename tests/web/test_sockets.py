@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from django.test import Client
 from swarm.events.record import record_outside_executions, recording
 from swarm.models import ApiToken, Execution
 from swarm.web import cursors, sockets
-from tests.factories import PATIENCE_S, in_thread, make_execution, make_node
+from tests.factories import NOBODYS_ID, PATIENCE_S, in_thread, make_execution, make_node
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -240,7 +239,7 @@ def test_a_wrong_token_is_not_rescued_by_a_session(execution: Execution, session
     run(test)
 
 
-@pytest.mark.parametrize("path", [f"/ws/swarm/{uuid.uuid4()}/", "/ws/swarm/not-an-id/", "/ws/", "/"])
+@pytest.mark.parametrize("path", [f"/ws/swarm/{NOBODYS_ID}/", "/ws/swarm/not-an-id/", "/ws/", "/"])
 def test_an_unknown_execution_or_path_is_told_so(path: str, session: Headers) -> None:
     async def test() -> None:
         async with Browser(path, session) as browser:
