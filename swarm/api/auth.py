@@ -28,6 +28,11 @@ Check = Callable[[HttpRequest], None]
 """Looks at the request of a known user; raises if it may not go on."""
 
 
+def name_of(request: HttpRequest) -> str:
+    """Who is asking, as rows, events and pages name them."""
+    return str(request.user.get_username())
+
+
 class BearerToken(HttpBearer):
     """`Authorization: Bearer TOKEN`, a token made by `manage.py api_token`; of a developer node too, if these may."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja.errors import HttpError, ValidationError
 
@@ -195,6 +196,8 @@ def _as_swarm_error(error: Exception) -> SwarmError | None:
             return NotFound(f"There is no such {kind}.")
         case Http404():
             return NotFound("There is nothing at this path; /api/docs lists what there is.")
+        case OperationalError() | InterfaceError():
+            return NotReady("The database does not answer; try again soon.")
         case RequestDataTooBig():
             return BodyTooLarge("The body is larger than this server reads; send less at once.")
         case HttpError():

@@ -1,4 +1,4 @@
-"""Starting, watching, cancelling and retrying executions."""
+"""Starting, watching, cancelling, pausing and retrying executions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from django.urls import reverse
 from ninja import Header, Query, Router
 from ninja.responses import Status
 
-from swarm.api.auth import OPERATORS
+from swarm.api.auth import OPERATORS, name_of
 from swarm.api.paging import Page, PageQuery, page_of_rows
 from swarm.api.schemas import (
+    CancelBody,
     EventFrame,
+    PauseBody,
     PlanQuery,
     RetryBody,
     StartBody,
@@ -76,9 +78,24 @@ def status(request: HttpRequest, execution_id: uuid.UUID) -> Any:
 
 
 @router.post("/cancel/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
-def cancel(request: HttpRequest, execution_id: uuid.UUID) -> Status[Any]:
+def cancel(request: HttpRequest, execution_id: uuid.UUID, body: CancelBody | None = None) -> Status[Any]:
     """Stop an execution; what its stories have committed stays. Asking twice is no error, after its end it is a 409."""
-    lifecycle.cancel(execution_id)
+    lifecycle.cancel(execution_id, by=name_of(request), reason=body.reason if body else "")
+    return Status(202, _report(execution_id))
+
+
+@router.post("/pause/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
+def pause(request: HttpRequest, execution_id: uuid.UUID, body: PauseBody | None = None) -> Status[Any]:
+    """Let no node start, and each running one rest after its turn. Asking twice is no error, after its end: 409."""
+    asked = body or PauseBody()
+    lifecycle.pause(execution_id, by=name_of(request), reason=asked.reason, keep_claims=asked.claims == "keep")
+    return Status(202, _report(execution_id))
+
+
+@router.post("/resume/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
+def resume(request: HttpRequest, execution_id: uuid.UUID) -> Status[Any]:
+    """Go on; what failed for the reason that the execution was stopped for runs again. Not paused: 409."""
+    lifecycle.resume(execution_id, by=name_of(request))
     return Status(202, _report(execution_id))
 
 

@@ -1,4 +1,4 @@
-"""One node: what it did, what it changed, what was said."""
+"""One node: what it did, what it changed, what was said; and how to stop it or run it again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from django.db.models import Min, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils.timezone import now
 from ninja import Query, Router
+from ninja.responses import Status
 
+from swarm.api.auth import OPERATORS, name_of
 from swarm.api.errors import NotFound
 from swarm.api.paging import Page, PageQuery, page_of_rows
-from swarm.api.schemas import NodeDetail, Turn
+from swarm.api.schemas import CancelBody, NodeDetail, Turn
+from swarm.engine import lifecycle
 from swarm.engine.report import node_report
+from swarm.engine.stopping import proof_of_stop
 from swarm.models import FileLock, Node, Period
 from swarm.workspace.repository import Repository
 
@@ -24,10 +28,29 @@ router = Router(tags=["nodes"])
 @router.get("/{uuid:node_id}", response=NodeDetail)
 def node(request: HttpRequest, node_id: uuid.UUID) -> Any:
     """One node with its attempts, calls, held locks and checks."""
+    return _detail(node_id)
+
+
+@router.post("/{uuid:node_id}/cancel", auth=OPERATORS, response={202: NodeDetail})
+def cancel(request: HttpRequest, node_id: uuid.UUID, body: CancelBody | None = None) -> Status[Any]:
+    """Stop one node; the others go on. Asking twice is no error, after its end it is a 409."""
+    lifecycle.cancel_node(node_id, by=name_of(request), reason=body.reason if body else "")
+    return Status(202, _detail(node_id))
+
+
+@router.post("/{uuid:node_id}/retry", auth=OPERATORS, response={202: NodeDetail})
+def retry(request: HttpRequest, node_id: uuid.UUID) -> Status[Any]:
+    """Run a failed or cancelled node again, also while others of its execution run. Any other: 409."""
+    lifecycle.retry(Node.objects.values_list("execution_id", flat=True).get(pk=node_id), [node_id])
+    return Status(202, _detail(node_id))
+
+
+def _detail(node_id: uuid.UUID) -> dict[str, Any]:
     row = Node.objects.get(pk=node_id)
     return {
         **node_report(row),
         "execution": row.execution_id,
+        "stopped": proof_of_stop(row),
         "attempts": _attempts(row),
         "calls": row.call_rows.all(),
         "locks": FileLock.objects.held(now()).filter(node=row).select_related("node"),

@@ -86,6 +86,18 @@ class RetryBody(Body):
     nodes: list[uuid.UUID] | None = Field(None, max_length=10_000)
 
 
+class CancelBody(Body):
+    """Why; everybody who looks sees it."""
+
+    reason: Annotated[Text, Field(max_length=500)] = ""
+
+
+class PauseBody(CancelBody):
+    """Whether the nodes that rest keep their claims, or give them up to others meanwhile."""
+
+    claims: Literal["keep", "release"] = "keep"
+
+
 class ChatBody(BaseModel):
     """An OpenAI chat-completions request; fields not named here go to the model as they are.
 
@@ -234,9 +246,10 @@ class Attempt(Schema):
 
 
 class NodeDetail(report.NodeReport):
-    """A node with its attempts, calls, held locks and checks."""
+    """A node with its attempts, calls, held locks and checks; `stopped` proves how soon after a cancel what ended."""
 
     execution: uuid.UUID
+    stopped: dict[str, Any] | None
     attempts: list[Attempt]
     calls: list[Call]
     locks: list[Lock]

@@ -12,10 +12,12 @@ import structlog
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.engine.closing import cancel_node, fail_node, put_back_node
+from swarm.engine.closing import fail_node
 from swarm.engine.developer import develop
-from swarm.engine.errors import InternalError, UnknownStory, WorkerStopped
-from swarm.engine.running import lease, running_nodes
+from swarm.engine.environment import DATABASE_AWAY, environmental_error, once_database_is_back
+from swarm.engine.errors import DatabaseAway, InternalError, UnknownStory, WorkerStopped
+from swarm.engine.running import CANCELLED, lease, running_nodes
+from swarm.engine.stopping import end_stopped, measure_stop, order_to_cancel
 from swarm.engine.timesheet import Timesheet, progress_data
 from swarm.engine.work import Work
 from swarm.errors import Cancelled, SwarmError
@@ -55,7 +57,7 @@ def _take_next(execution_id: uuid.UUID) -> Node | None:
     with recording(execution_id) as record:
         execution = record.execution
         is_free = execution.nodes.filter(status=Node.Status.RUNNING).count() < execution.developers
-        if execution.cancel_requested_at or not is_free:
+        if execution.cancel_requested_at or execution.paused_at or not is_free:
             return None
         node = execution.nodes.select_related("execution").next_to_start()
         if node is None:
@@ -68,12 +70,15 @@ def _take_next(execution_id: uuid.UUID) -> Node | None:
 
 
 def _run(node: Node, cancellation: Cancellation) -> None:
-    timesheet = Timesheet(node)
+    timesheet = Timesheet(node, cancellation)
     try:
         try:
             _work_to_the_end(node, timesheet, cancellation)
         except Cancelled:
-            _stop(node, timesheet)
+            _stop(node, timesheet, cancellation, WorkerStopped("Its process was stopped; another takes it up."))
+        except DATABASE_AWAY as error:
+            log.warning("node.without_database", node=str(node.pk), error=str(error))
+            _stop(node, timesheet, cancellation, DatabaseAway("The database was away; it goes on where it was."))
     except WrongStatus as error:
         # Somebody else has ended the node or taken it up; what it held was released with that.
         log.warning("node.taken_away", node=str(node.pk), reason=error.message)
@@ -92,23 +97,24 @@ def _work_to_the_end(node: Node, timesheet: Timesheet, cancellation: Cancellatio
         _prepare_next_try(node, timesheet, cancellation, deadline_s, error)
 
 
-def _stop(node: Node, timesheet: Timesheet) -> None:
-    """End a node that was cancelled; one that stops because its process does goes back into the queue."""
-    with recording(node.execution_id) as record:
-        timesheet.close()
-        if record.execution.cancel_requested_at:
-            cancel_node(record, node)
-        else:
-            put_back_node(
-                record, node, WorkerStopped("The process that ran this node was stopped; another takes it up.")
-            )
+def _stop(node: Node, timesheet: Timesheet, cancellation: Cancellation, why: SwarmError) -> None:
+    """End a node that was cancelled, let it rest, or put it back for another process or a better time."""
+
+    def stop() -> None:
+        with recording(node.execution_id) as record:
+            order = order_to_cancel(record.execution, node)
+            stopped = measure_stop(order, timesheet.activity, cancellation) if order else None
+            timesheet.close()
+            end_stopped(record, node, why, stopped)
+
+    once_database_is_back(stop)
 
 
 def _notice_early_cancel(node: Node, cancellation: Cancellation) -> None:
     """A cancel between taking the node and registering it found nobody to tell."""
     node.execution.refresh_from_db(fields=["cancel_requested_at"])
     if node.execution.cancel_requested_at:
-        cancellation.cancel("The execution was cancelled.")
+        cancellation.cancel(CANCELLED)
     cancellation.raise_if_cancelled()
 
 
@@ -116,11 +122,13 @@ def _try_once(node: Node, timesheet: Timesheet, cancellation: Cancellation, dead
     """Go through with the attempt that has begun; None when the story stands on the branch, otherwise why not."""
     try:
         develop(_prepare(node, timesheet, cancellation, deadline_s), _lessons(node))
-    except (Cancelled, WrongStatus):
+    except (Cancelled, WrongStatus, *DATABASE_AWAY):
         raise
     except SwarmError as error:
         return error
     except Exception as error:
+        if named := environmental_error(error, Path(node.execution.workspace)):
+            return named
         # The top of a developer's thread: a defect ends this node and no other.
         log.exception("node.crashed", execution=str(node.execution_id), node=str(node.pk))
         return InternalError(f"Swarm failed with {type(error).__name__}; the server's log has the details. Report it.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from django.utils.timezone import now
 
+from swarm.engine.breaker import trip_breaker
 from swarm.engine.errors import DependencyFailed, WorkerLost
 from swarm.engine.timesheet import Timesheet, progress_data
 from swarm.errors import SwarmError
@@ -31,10 +33,15 @@ def fail_node(record: Recorder, node: Node, error: SwarmError) -> None:
     _fail_dependants(record, node)
 
 
-def cancel_node(record: Recorder, node: Node) -> None:
-    """End a node that was told to stop, and what waited for its story unless that is to be cancelled too."""
-    node.cancel()
-    record("swarm:node-cancelled", node, **progress_data(node))
+def cancel_node(
+    record: Recorder, node: Node, *, by: str = "", reason: str = "", stopped: Mapping[str, object] | None = None
+) -> None:
+    """End a node that was told to stop, and what waited for its story unless that is to be cancelled too.
+
+    `stopped` tells how soon after the cancel what has ended.
+    """
+    node.cancel(by=by, reason=reason)
+    record("swarm:node-cancelled", node, **progress_data(node), by=by, reason=reason, stopped=stopped or {})
     _leave(record, node)
     if not record.execution.cancel_requested_at:
         _fail_dependants(record, node)
@@ -47,9 +54,17 @@ def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
     record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
 
 
+def close_if_ended(record: Recorder) -> None:
+    """End an execution none of whose nodes is to run any more, unless it is paused."""
+    statuses = Counter(record.execution.nodes.values_list("status", flat=True))
+    if not record.execution.paused_at and not any(statuses[status] for status in Node.ACTIVE):
+        _close(record, statuses)
+
+
 def _fail(record: Recorder, node: Node, error: SwarmError) -> None:
     node.fail(error)
     record("swarm:node-failed", node, **progress_data(node), error={"code": error.code, "message": error.message})
+    trip_breaker(record, error)
     _leave(record, node)
 
 
@@ -81,22 +96,22 @@ def _leave(record: Recorder, node: Node) -> None:
         cancelled=statuses[Node.Status.CANCELLED],
         total=statuses.total(),
     )
-    if not any(statuses[status] for status in Node.ACTIVE):
-        _close(record, statuses)
+    close_if_ended(record)
 
 
 def _close(record: Recorder, statuses: Counter[str]) -> None:
     """End the execution; the row is locked by `record`, so exactly one node does this."""
-    status = outcome(statuses)
+    status = outcome(statuses, is_cancelled=record.execution.cancel_requested_at is not None)
     record.execution.finish(status, finished_at=now())
     kind = "swarm:cancelled" if status == Execution.Status.CANCELLED else "swarm:completed"
     record(kind, status=status)
 
 
-def outcome(statuses: Counter[str]) -> Execution.Status:
-    """How an execution ended whose nodes ended like this."""
-    if statuses[Node.Status.CANCELLED]:
-        return Execution.Status.CANCELLED
-    if not statuses[Node.Status.FAILED]:
+def outcome(statuses: Counter[str], *, is_cancelled: bool) -> Execution.Status:
+    """How an execution ended whose nodes ended like this; `is_cancelled` says if all of it was to stop."""
+    cancelled, failed = statuses[Node.Status.CANCELLED], statuses[Node.Status.FAILED]
+    if not cancelled and not failed:
         return Execution.Status.COMPLETED
+    if cancelled and (is_cancelled or cancelled == statuses.total()):
+        return Execution.Status.CANCELLED
     return Execution.Status.PARTIAL if statuses[Node.Status.COMPLETED] else Execution.Status.FAILED

@@ -11,6 +11,7 @@ from swarm.chat.gateway import Caller, Completion
 from swarm.chat.replies import ToolCall
 from swarm.engine.accounts import accounted_call
 from swarm.engine.errors import NoProgress, TooManyTurns, UnusableCalls
+from swarm.engine.loops import Exchange, exchanges_of, warn_of_loop
 from swarm.engine.model_client import model_door
 from swarm.engine.prompt import NUDGE, first_messages
 from swarm.engine.tools import call_tool, tool_schemas
@@ -27,14 +28,16 @@ def develop(work: Work, lessons: list[str]) -> None:
     """Let the model work on the story until it is committed.
 
     `lessons` tell why earlier attempts failed. Raises what ends the attempt: errors of the gateway, `TooManyTurns`,
-    `NoProgress`, `UnusableCalls`, `TokenBudgetExhausted`, `NodeTimedOut`, `DeadlockVictim`,
+    `NoProgress`, `UnusableCalls`, `Looping`, `TokenBudgetExhausted`, `NodeTimedOut`, `DeadlockVictim`,
     `LockTimedOut`, `LockLost`, `Cancelled`.
     """
     messages = first_messages(
         story_path=work.story.path, story_text=work.story.text, paths=work.snapshot.list_files(), lessons=lessons
     )
     silent_turns = unusable_turns = 0
+    turns: list[list[Exchange]] = []
     for number in range(1, MAX_TURNS + 1):
+        work.cancellation.pass_safe_point()
         messages += _news_of_paths(work)
         completion = _call_model(work, number, messages)
         answers = _take_turn(work, number, completion)
@@ -51,6 +54,9 @@ def develop(work: Work, lessons: list[str]) -> None:
             raise UnusableCalls(
                 f"No call could be read {MAX_UNUSABLE_TURNS} turns in a row: {answers[-1]['content'][:300]}"
             )
+        turns.append(exchanges_of(completion.reply.message, answers))
+        if warning := warn_of_loop(turns):
+            messages.append({"role": "user", "content": warning})
         if silent_turns:
             messages.append({"role": "user", "content": NUDGE})
     raise TooManyTurns(f"The story was not finished within {MAX_TURNS} turns; split it, or try a stronger model.")

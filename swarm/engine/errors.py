@@ -73,6 +73,26 @@ class TokenBudgetExhausted(SwarmError):
     code = "budget_exhausted"
 
 
+class Looping(SwarmError):
+    """A developer repeated the same calls, with the same outcome, although it was told so."""
+
+    code = "looping"
+    retryable = True
+
+
+class DatabaseAway(SwarmError):
+    """The database failed in the midst of an attempt, which goes on once it is back."""
+
+    code = "database_away"
+    retryable = True
+
+
+class CheckCommandMissing(SwarmError):
+    """The shell did not find the check command."""
+
+    code = "check_command_missing"
+
+
 class InternalError(SwarmError):
     """A defect of Swarm ended the node; the log holds the traceback."""
 

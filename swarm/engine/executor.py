@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,6 +13,9 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 log = structlog.get_logger(__name__)
+
+GIVE_UP_S = 10.0
+"""How long a node may take to stop that was told to do so at once."""
 
 
 class ThreadExecutor:
@@ -28,17 +32,25 @@ class ThreadExecutor:
         with self._mutex:
             self._is_open = True
 
-    def close(self, stop_running: Callable[[], None]) -> None:
-        """Take no more nodes, forget those that wait, call `stop_running`, and wait until all have ended."""
+    def close(self, stop_running: Callable[[bool], None], drain_s: float) -> bool:
+        """Take no more nodes, forget those that wait, and stop the rest: patiently for `drain_s` seconds, then at once.
+
+        `stop_running` is called with whether to be patient. False if nodes are left `GIVE_UP_S` seconds later.
+        """
         with self._mutex:
             self._is_open = False
             futures = set(self._futures)
         for future in futures:
             future.cancel()
+        drained_s = time.monotonic() + drain_s
         while futures := self._unfinished():
+            if time.monotonic() > drained_s + GIVE_UP_S:
+                log.error("executor.gave_up", nodes=len(futures))
+                return False
             # Again and again: a node may have been on its way to where it can be stopped.
-            stop_running()
+            stop_running(time.monotonic() < drained_s)
             wait(futures, timeout=0.2)
+        return True
 
     def submit(self, run: Callable[[uuid.UUID], None], node_id: uuid.UUID) -> None:
         """Run `run(node_id)` in a thread of the pool; a closed executor leaves the node to others."""

@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from swarm.engine.closing import complete_node
 from swarm.engine.evidence import check
+from swarm.engine.stopping import refuse_cancelled
 from swarm.engine.work import Work
 from swarm.events.record import recording
 from swarm.locks.claims import check_claims
@@ -121,6 +122,7 @@ def _story_files(work: Work, head: str, summary: str) -> dict[str, bytes | None]
 def _land(work: Work, head: str, commit: str, summary: str) -> bool:
     """Move the branch and end the node together; False if another process moved the branch first."""
     with recording(work.execution.pk) as record:
+        refuse_cancelled(record, work.node)
         check_claims(work.node, work.claims)
         if not advance_branch(work.repository, work.execution.branch, expected=head, commit=commit):
             return False

@@ -1,4 +1,4 @@
-"""Starts, cancels and retries executions: the one door for page, JSON API and command line."""
+"""Starts, cancels, pauses, resumes and retries executions: the one door for page, JSON API and command line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.timezone import now
 
 from swarm.engine.attempts import run_node
 from swarm.engine.backlog import read_backlog, require_model
-from swarm.engine.closing import cancel_node
+from swarm.engine.breaker import nodes_to_mend
+from swarm.engine.closing import close_if_ended
 from swarm.engine.errors import NothingToRetry, UnusableRequest
 from swarm.engine.executor import executor
 from swarm.engine.planning import plan_run
-from swarm.engine.running import running_nodes
-from swarm.events.record import recording
+from swarm.engine.running import CANCELLED, PAUSED, running_nodes
+from swarm.engine.stopping import end_cancelled, order_to_cancel, settle_claims
+from swarm.events.record import Recorder, recording
+from swarm.locks.claims import renew_claims
 from swarm.models import Execution, Node
 from swarm.stories.plan import Plan
 from swarm.stories.story import Story
@@ -95,18 +100,68 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
     return execution
 
 
-def cancel(execution_id: uuid.UUID) -> Execution:
+def cancel(execution_id: uuid.UUID, *, by: str = "", reason: str = "") -> Execution:
     """Tell an execution to stop; its waiting nodes end at once, the running ones as soon as they notice.
 
     Raises `Execution.DoesNotExist`, and `WrongStatus` if it has ended; asking again is no error.
     """
     with recording(execution_id) as record:
-        record.execution.request_cancel()
+        record.execution.request_cancel(by=by, reason=reason)
         for node in record.execution.nodes.filter(status=Node.Status.PENDING):
-            cancel_node(record, node)
-        running = list(record.execution.nodes.filter(status=Node.Status.RUNNING).values_list("pk", flat=True))
-    running_nodes.cancel(running, "The execution was cancelled.")
+            _cancel_pending(record, node)
+        if record.execution.is_active:
+            close_if_ended(record)
+    running_nodes.cancel(_running(execution_id), CANCELLED)
     return Execution.objects.get(pk=execution_id)
+
+
+def cancel_node(node_id: uuid.UUID, *, by: str = "", reason: str = "") -> Node:
+    """Tell one node to stop; a waiting one ends at once, a running one as soon as it notices. The others go on.
+
+    Raises `Node.DoesNotExist`, and `WrongStatus` if it has ended; asking again is no error.
+    """
+    with recording(Node.objects.values_list("execution_id", flat=True).get(pk=node_id)) as record:
+        node = record.execution.nodes.get(pk=node_id)
+        node.request_cancel(by=by, reason=reason)
+        if node.status == Node.Status.PENDING:
+            _cancel_pending(record, node)
+    running_nodes.cancel([node_id], CANCELLED)
+    return Node.objects.get(pk=node_id)
+
+
+def pause(execution_id: uuid.UUID, *, by: str = "", reason: str = "", keep_claims: bool = True) -> Execution:
+    """Let an execution rest: no node starts, each running one stops after its turn, or in the midst of a wait.
+
+    Its nodes keep their claims meanwhile, unless told to give them up to others. Raises `Execution.DoesNotExist`, and
+    `WrongStatus` if it has ended or is being cancelled; asking again is no error.
+    """
+    with recording(execution_id) as record:
+        if record.execution.pause(by=by, reason=reason, keeps_claims=keep_claims):
+            record("swarm:paused", by=by, reason=reason, code="", claims="keep" if keep_claims else "release")
+            settle_claims(record, record.execution.nodes.filter(status=Node.Status.PENDING))
+    running_nodes.cancel_when_safe(_running(execution_id), PAUSED)
+    return Execution.objects.get(pk=execution_id)
+
+
+def resume(execution_id: uuid.UUID, *, by: str = "") -> Execution:
+    """Let a paused execution go on; what failed for the reason that it was stopped for runs again.
+
+    Raises `Execution.DoesNotExist`, and `WrongStatus` unless it is paused.
+    """
+    with recording(execution_id) as record:
+        execution = record.execution
+        paused_at, mended = execution.paused_at, nodes_to_mend(execution)
+        execution.resume()
+        for node in mended:
+            node.retry(execution.max_attempts)
+        resting = execution.nodes.filter(status=Node.Status.PENDING, started_at__isnull=False)
+        paused_s = (now() - paused_at).total_seconds() if paused_at else 0.0
+        resting.update(paused_s=F("paused_s") + paused_s)
+        renew_claims(resting.values_list("pk", flat=True))
+        record("swarm:resumed", by=by, paused=paused_s, stories=[node.story_id for node in mended])
+    running_nodes.withdraw(_running(execution_id), PAUSED)
+    dispatch(execution_id)
+    return execution
 
 
 def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> Execution:
@@ -114,7 +169,8 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
 
     With a node runs what it depends on, unless that is done: it could not start otherwise.
 
-    Raises `Execution.DoesNotExist`, `NothingToRetry`, and `WrongStatus` while the execution still runs.
+    Nodes may be named while the others still run. Raises `Execution.DoesNotExist`, `NothingToRetry`, and `WrongStatus`
+    while the execution is being cancelled, or still runs and no nodes are named.
     """
     with recording(execution_id) as record:
         execution = record.execution
@@ -124,7 +180,8 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
             raise NothingToRetry(
                 "No failed node is there to retry." if nodes is None else "Some nodes are not of this run."
             )
-        execution.reopen()
+        if nodes is None or not execution.is_active or execution.cancel_requested_at:
+            execution.reopen()
         chosen = _with_dependencies(execution, chosen)
         for node in chosen:
             node.retry(execution.max_attempts)
@@ -133,9 +190,17 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
     return execution
 
 
-def shut_down() -> None:
-    """Stop the nodes of this process, back into the queue for another, and wait until they have ended."""
-    executor.close(lambda: running_nodes.cancel_all("The process is stopping."))
+def shut_down(drain_s: float = 0.0) -> bool:
+    """Stop the nodes of this process, back into the queue for another; False if some did not end in time.
+
+    A turn that ends within `drain_s` seconds is brought to its end and recorded, any other is cut short.
+    """
+
+    def stop_running(is_patient: bool) -> None:
+        stop = running_nodes.cancel_when_safe if is_patient else running_nodes.cancel
+        stop(running_nodes.here(), "The process is stopping.")
+
+    return executor.close(stop_running, drain_s)
 
 
 def dispatch(execution_id: uuid.UUID) -> None:
@@ -153,6 +218,17 @@ def run_and_dispatch(node_id: uuid.UUID) -> None:
     finally:
         if has_run:
             dispatch(Node.objects.values_list("execution_id", flat=True).get(pk=node_id))
+
+
+def _running(execution_id: uuid.UUID) -> list[uuid.UUID]:
+    running = Node.objects.filter(execution=execution_id, status=Node.Status.RUNNING)
+    return list(running.values_list("pk", flat=True))
+
+
+def _cancel_pending(record: Recorder, node: Node) -> None:
+    order = order_to_cancel(record.execution, node)
+    assert order is not None  # noqa: S101  both callers have just recorded it
+    end_cancelled(record, node, order)
 
 
 def _earlier(user: User | None, key: str) -> Execution | None:

@@ -66,7 +66,13 @@ def longest_chain(works_s: Mapping[str, float], depends_on: Mapping[str, Sequenc
 
 
 def measure(
-    completed: Sequence[NodeTime], *, stories: int, developers: int, was_reopened: bool, chain: Chain | None = None
+    completed: Sequence[NodeTime],
+    *,
+    stories: int,
+    developers: int,
+    was_reopened: bool,
+    was_paused: bool = False,
+    chain: Chain | None = None,
 ) -> Parallelism:
     """Compare the makespan of the completed nodes with the mean work of one.
 
@@ -76,7 +82,7 @@ def measure(
     # The monotonic clock that measured the work may run a little faster than the wall's.
     works_s = [min(node.work_s, (node.finished_at - node.started_at).total_seconds()) for node in completed]
     total_s = sum(works_s)
-    reason = _reason_for_silence(len(completed), total_s, stories, developers, was_reopened, chain)
+    reason = _reason_for_silence(len(completed), total_s, stories, developers, was_reopened, was_paused, chain)
     if not completed or total_s <= 0:
         return Parallelism(
             single_story=None, makespan=None, ratio=None, speedup=None, critical_path=None, verified=None, reason=reason
@@ -97,7 +103,13 @@ def measure(
 
 
 def _reason_for_silence(
-    completed: int, total_s: float, stories: int, developers: int, was_reopened: bool, chain: Chain | None
+    completed: int,
+    total_s: float,
+    stories: int,
+    developers: int,
+    was_reopened: bool,
+    was_paused: bool,
+    chain: Chain | None,
 ) -> str | None:
     if completed < 2:
         return "Fewer than two stories were completed."
@@ -105,6 +117,8 @@ def _reason_for_silence(
         return f"{developers} developers for {stories} stories: some had to wait for a free developer."
     if was_reopened:
         return "Nodes were retried after the execution had ended."
+    if was_paused:
+        return "The execution was paused for a time."
     if total_s <= 0:
         return "No work was measured."
     if chain is not None:

@@ -13,11 +13,11 @@ from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Exists, OuterRef
 from django.utils.timezone import now
 
-from swarm.engine.closing import cancel_node, put_back_node
 from swarm.engine.errors import WorkerLost
 from swarm.engine.evidence import CHECKOUTS
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import dispatch
+from swarm.engine.stopping import end_stopped
 from swarm.events.record import recording
 from swarm.models import Execution, Node
 from swarm.workspace.checkout import remove_leftovers
@@ -70,10 +70,7 @@ def put_back_lost_nodes() -> int:
             for node in record.execution.nodes.lost(now()):
                 count += 1
                 log.warning("node.lost", execution=str(execution_id), node=str(node.pk))
-                if record.execution.cancel_requested_at:
-                    cancel_node(record, node)
-                else:
-                    put_back_node(record, node, WorkerLost("The process that ran this node died; another takes it up."))
+                end_stopped(record, node, WorkerLost("The process that ran this node died; another takes it up."))
     return count
 
 
@@ -82,7 +79,7 @@ def dispatch_orphans() -> None:
     if executor.has_queue:
         return
     nodes = Node.objects.filter(execution=OuterRef("pk"))
-    orphaned = Execution.objects.active().filter(
+    orphaned = Execution.objects.going_on().filter(
         Exists(nodes.filter(status=Node.Status.PENDING)), ~Exists(nodes.filter(status=Node.Status.RUNNING))
     )
     for execution_id in list(orphaned.values_list("pk", flat=True)):

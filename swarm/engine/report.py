@@ -34,6 +34,24 @@ class ErrorReport(TypedDict):
     retryable: bool
 
 
+class CancelReport(TypedDict):
+    """When a cancel was asked for, by whom and why."""
+
+    at: datetime | None
+    by: str
+    reason: str
+
+
+class PauseReport(TypedDict):
+    """Since when an execution rests, who stopped it and why; `code` is the error that its breaker found."""
+
+    at: datetime
+    by: str
+    reason: str
+    code: str
+    claims: str
+
+
 class NodeReport(TypedDict):
     """The contract's Node; durations in seconds."""
 
@@ -60,6 +78,7 @@ class NodeReport(TypedDict):
     summary: str
     usage: Usage
     error: ErrorReport | None
+    cancelled: CancelReport | None
 
 
 class Progress(TypedDict):
@@ -95,6 +114,8 @@ class ExecutionSummary(TypedDict):
     usage: Usage
     parallelism: Parallelism
     warnings: list[str]
+    paused: PauseReport | None
+    cancelled: CancelReport | None
     last_seq: int
 
 
@@ -159,6 +180,7 @@ def _node_report(
         error=ErrorReport(code=node.error_code, message=node.error_message, retryable=node.error_retryable)
         if node.error_code
         else None,
+        cancelled=_cancel(node, is_over=node.status == Node.Status.CANCELLED),
     )
 
 
@@ -181,6 +203,7 @@ def parallelism(
         stories=len(nodes),
         developers=execution.developers,
         was_reopened=execution.was_reopened,
+        was_paused=execution.was_paused,
         chain=_longest_chain(nodes, seconds),
     )
 
@@ -219,8 +242,29 @@ def _summary(
         usage=_usage(nodes),
         parallelism=parallelism(execution, nodes, seconds),
         warnings=execution.warnings,
+        paused=_pause(execution),
+        cancelled=_cancel(execution, is_over=False),
         last_seq=execution.last_seq,
     )
+
+
+def _pause(execution: Execution) -> PauseReport | None:
+    if execution.paused_at is None:
+        return None
+    return PauseReport(
+        at=execution.paused_at,
+        by=execution.paused_by,
+        reason=execution.pause_reason,
+        code=execution.pause_code,
+        claims="keep" if execution.keeps_claims else "release",
+    )
+
+
+def _cancel(row: Execution | Node, *, is_over: bool) -> CancelReport | None:
+    """A cancel of the row's own; one of a whole execution ends its nodes without a request to each."""
+    if row.cancel_requested_at is None and not is_over:
+        return None
+    return CancelReport(at=row.cancel_requested_at, by=row.cancelled_by, reason=row.cancel_reason)
 
 
 def _usage(nodes: Sequence[Node]) -> Usage:

@@ -7,15 +7,17 @@ from datetime import datetime
 
 from django.utils.timezone import now
 
+from swarm.cancellation import Cancellation
 from swarm.events.record import recording
 from swarm.models import Activity, Node, Period
 
 
 class Timesheet:
-    """The periods of one node, each ending where the next begins."""
+    """The periods of one node, each ending where the next begins. While it waits, `cancellation` is safe to throw."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, cancellation: Cancellation) -> None:
         self._node = node
+        self._cancellation = cancellation
         self._activity = Activity.IDLE
         self._detail = ""
         self._since: datetime = now()
@@ -30,6 +32,12 @@ class Timesheet:
             self._node.show(activity, detail)
             record("swarm:node-progress", self._node, **progress_data(self._node))
         self._activity, self._detail = activity, detail
+        self._cancellation.set_safe(activity in Activity.waits())
+
+    @property
+    def activity(self) -> Activity:
+        """What the node is busy with."""
+        return self._activity
 
     def close(self) -> None:
         """Book the time since the last call as the node's last; within the transaction that ends the node."""

@@ -95,13 +95,13 @@ def release_claims(record: Recorder, node: Node) -> None:
         hand_over(lock, at)
 
 
-def renew_claims(nodes: Iterable[uuid.UUID]) -> None:
-    """Extend the leases of all claims that these nodes hold; one that has run out stays lost."""
+def renew_claims(nodes: Iterable[uuid.UUID], *, lease: timedelta | None = None) -> None:
+    """Give all claims that these nodes hold `lease` from now on, or SWARM_LOCK_TTL; one that ran out stays lost."""
     at = now()
     with transaction.atomic():
         # An UPDATE alone would lock its rows in any order, and so meet claims in a deadlock of the database.
         held = FileLock.objects.select_for_update().held(at).filter(node__in=list(nodes)).order_by("pk")
-        FileLock.objects.filter(pk__in=[lock.pk for lock in held]).update(expires_at=at + _lease())
+        FileLock.objects.filter(pk__in=[lock.pk for lock in held]).update(expires_at=at + (lease or _lease()))
 
 
 def hand_over(lock: FileLock, at: datetime) -> None:

@@ -1,16 +1,23 @@
-"""Serves HTTP and WebSockets with Daphne, in this process, until it is told to stop."""
+"""Serves HTTP and WebSockets with Daphne, in this process, until it is told to stop.
+
+At the first SIGINT or SIGTERM the nodes end their turns while the server still serves, for their calls go through it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from channels.routing import get_default_application
 from daphne.endpoints import build_endpoint_description_strings
 from daphne.server import Server, twisted_loop
 from django.conf import settings
 from django.core.management import CommandError
+from django.db import connections
 from django.http.request import validate_host
 from twisted.internet import reactor
 
@@ -20,12 +27,16 @@ from swarm.engine.lifecycle import shut_down
 from swarm.engine.model_client import model_door
 from swarm.engine.recovery import Recovery
 from swarm.engine.story_watch import recording_story_changes
+from swarm.management.signals import on_first_signal
+
+log = structlog.get_logger(__name__)
 
 
 def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
     """Serve on `host` and `port`; `on_ready` is called once connections are accepted. Returns after SIGINT or SIGTERM.
 
-    Its nodes go back into the queue then, for the next server. Raises `CommandError` if the address cannot be used.
+    Its nodes go back into the queue then, for the next server, within SWARM_DRAIN_TIMEOUT seconds. Raises
+    `CommandError` if the address cannot be used.
     """
 
     def ready() -> None:
@@ -38,13 +49,12 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
         ready_callable=ready,
         server_name="swarm",
         application_close_timeout=2,
+        signal_handlers=False,
     )
-    # Before the server goes: its nodes call it, and must not take its end for a failure of the model.
-    reactor.addSystemEventTrigger("before", "shutdown", shut_down)  # type: ignore[arg-type]  # zope's methods lack self
     recovery = Recovery()
     recovery.start()
     try:
-        with recording_story_changes():
+        with recording_story_changes(), on_first_signal(_stop):
             server.run()
     finally:
         recovery.stop()
@@ -54,6 +64,21 @@ def run_server(host: str, port: int, on_ready: Callable[[], Any]) -> None:
         close_gateway()
     if not server.listening_addresses:
         raise CommandError(f"{host}:{port} cannot be used; is another server running there? Choose another --port.")
+
+
+def _stop(signal_number: int) -> None:
+    """Stop the nodes, then the server: they call it, and must not take its end for a failure of the model."""
+    threading.Thread(target=_drain, args=[signal_number], name="swarm-drain", daemon=True).start()
+
+
+def _drain(signal_number: int) -> None:
+    log.info("server.draining", seconds=settings.SWARM_DRAIN_TIMEOUT)
+    try:
+        if not shut_down(settings.SWARM_DRAIN_TIMEOUT):
+            os._exit(128 + signal_number)  # a thread that cannot be stopped would keep the interpreter from ending
+    finally:
+        connections.close_all()
+    reactor.callFromThread(reactor.stop)  # type: ignore[misc]  # zope's methods lack self
 
 
 def own_chat(host: str, port: int) -> ChatAddress:

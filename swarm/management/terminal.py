@@ -9,17 +9,18 @@ import json
 import logging
 import time
 import uuid
+from functools import partial
 from typing import IO, Any, cast
 
 from django.core.management.base import OutputWrapper
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import close_old_connections
 from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from swarm.engine.environment import once_database_is_back
 from swarm.engine.plan_report import PlanReport
 from swarm.engine.report import ExecutionReport, NodeReport, execution_report
 from swarm.models import Event, Execution
@@ -46,14 +47,14 @@ def console(out: OutputWrapper) -> Console:
 
 
 def watch(execution_id: uuid.UUID, console: Console) -> ExecutionReport:
-    """Show an execution until it ends, and return how it ended."""
+    """Show an execution until it ends, or rests because it is paused, and return how that was."""
     if not console.is_terminal:
         return _follow(execution_id, console)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            report = _read(execution_id)
+            report = once_database_is_back(lambda: execution_report(Execution.objects.get(pk=execution_id)))
             live.update(table(report), refresh=True)
-            if report["status"] not in Execution.ACTIVE:
+            if _rests(report):
                 return report
             time.sleep(REFRESH_S)
 
@@ -112,28 +113,36 @@ def _follow(execution_id: uuid.UUID, console: Console) -> ExecutionReport:
     """Print a line for each event that tells of a node's start, end, retry or conflict."""
     seq = 0
     while True:
-        report = _read(execution_id)
-        for event in Event.objects.after(execution_id, seq).filter(seq__lte=report["last_seq"]).select_related("node"):
+        report, events = once_database_is_back(partial(_news, execution_id, seq))
+        for event in events:
             seq = event.seq or seq
             if event.type not in {"swarm:node-progress", "file:locked", "file:unlocked", "swarm:progress"}:
                 console.print(Text(_line(event)), soft_wrap=True)
-        if report["status"] not in Execution.ACTIVE:
+        if _rests(report):
             return report
         time.sleep(REFRESH_S)
+
+
+def _news(execution_id: uuid.UUID, seq: int) -> tuple[ExecutionReport, list[Event]]:
+    """How an execution is now, and its events behind number `seq` as far as that knows of them."""
+    report = execution_report(Execution.objects.get(pk=execution_id))
+    events = Event.objects.after(execution_id, seq).filter(seq__lte=report["last_seq"]).select_related("node")
+    return report, list(events)
+
+
+def _rests(report: ExecutionReport) -> bool:
+    """Whether nothing happens any more of itself."""
+    is_idle = all(node["status"] != "running" for node in report["nodes"])
+    return report["status"] not in Execution.ACTIVE or (report["paused"] is not None and is_idle)
 
 
 def _line(event: Event) -> str:
     data = event.data
     who = f"{event.node.name} (story {event.node.story_id})" if event.node else ""
-    more = [f"{key} {data[key]}" for key in ("path", "held_by", "outcome", "pause") if key in data]
+    more = [f"{key} {data[key]}" for key in ("path", "held_by", "outcome", "pause", "by", "reason") if data.get(key)]
     if "error" in data:
         more.append(f"{data['error']['code']}: {data['error']['message']}")
     return printable(" ".join(filter(None, [f"{event.at:%H:%M:%S}", event.type, who, *more])))[:500]
-
-
-def _read(execution_id: uuid.UUID) -> ExecutionReport:
-    close_old_connections()
-    return execution_report(Execution.objects.get(pk=execution_id))
 
 
 def _activity(node: NodeReport) -> str:

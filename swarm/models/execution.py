@@ -17,6 +17,10 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
     def active(self) -> ExecutionQuerySet:
         return self.filter(status__in=Execution.ACTIVE)
 
+    def going_on(self) -> ExecutionQuerySet:
+        """Those whose nodes may start."""
+        return self.active().filter(paused_at=None, cancel_requested_at=None)
+
 
 class Execution(models.Model):
     """One run over some stories; its nodes do the work, its branch holds what they finished."""
@@ -41,6 +45,16 @@ class Execution(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    cancel_reason = models.CharField(max_length=500, blank=True)
+    paused_at = models.DateTimeField(null=True)
+    paused_by = models.CharField(max_length=150, blank=True)
+    pause_reason = models.TextField(blank=True)
+    pause_code = models.CharField(
+        max_length=64, blank=True, help_text="why the breaker paused it: the code of the error that its nodes ended in"
+    )
+    keeps_claims = models.BooleanField(default=True, help_text="whether its nodes keep their claims while it is paused")
+    was_paused = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001  NULLs are distinct in the constraint
 
@@ -97,21 +111,48 @@ class Execution(models.Model):
         """Record that its first node started. Raises `WrongStatus` unless it is pending."""
         self._move({self.Status.PENDING}, status=self.Status.RUNNING, started_at=now())
 
-    def request_cancel(self) -> bool:
+    def request_cancel(self, *, by: str = "", reason: str = "") -> bool:
         """Record that it is to stop; False if that was recorded before. Raises `WrongStatus` once it has ended."""
         if self.cancel_requested_at is not None and self.status in self.ACTIVE:
             return False
-        self._move(self.ACTIVE, cancel_requested_at=now())
+        self._move(
+            self.ACTIVE, cancel_requested_at=now(), cancelled_by=by, cancel_reason=reason[:500], **self._not_paused()
+        )
         return True
+
+    def pause(self, *, by: str, reason: str, keeps_claims: bool = True, code: str = "") -> bool:
+        """Record that its nodes are to rest; False if they are to already. Raises `WrongStatus` unless it goes on."""
+        if self.paused_at is not None and self.status in self.ACTIVE:
+            return False
+        if self.cancel_requested_at is not None and self.status in self.ACTIVE:
+            raise WrongStatus(f"Execution {self.short_id} is being cancelled, so it cannot be paused.")
+        self._move(
+            self.ACTIVE, paused_at=now(), paused_by=by, pause_reason=reason, pause_code=code,
+            keeps_claims=keeps_claims, was_paused=True,
+        )  # fmt: skip
+        return True
+
+    def resume(self) -> None:
+        """Let its nodes go on. Raises `WrongStatus` unless it is paused."""
+        if self.paused_at is None:
+            raise WrongStatus(f"Execution {self.short_id} is {self.status}, but not paused: nothing is to resume.")
+        self._move(self.ACTIVE, **self._not_paused())
 
     def finish(self, status: Execution.Status, *, finished_at: datetime) -> None:
         """Record how it ended. Raises `WrongStatus` unless it is active."""
-        self._move(self.ACTIVE, status=status, finished_at=finished_at)
+        self._move(self.ACTIVE, status=status, finished_at=finished_at, **self._not_paused())
 
     def reopen(self) -> None:
         """Run again after its end, for a retry. Raises `WrongStatus` while it is active."""
         ended = set(self.Status.values) - self.ACTIVE
-        self._move(ended, status=self.Status.RUNNING, finished_at=None, cancel_requested_at=None, was_reopened=True)
+        self._move(
+            ended, status=self.Status.RUNNING, finished_at=None, was_reopened=True,
+            cancel_requested_at=None, cancelled_by="", cancel_reason="",
+        )  # fmt: skip
+
+    @staticmethod
+    def _not_paused() -> dict[str, object]:
+        return {"paused_at": None, "paused_by": "", "pause_reason": "", "pause_code": ""}
 
     def _move(self, allowed: frozenset[str] | set[str], **values: object) -> None:
         if not Execution.objects.filter(pk=self.pk, status__in=allowed).update(**values):

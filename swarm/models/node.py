@@ -89,6 +89,10 @@ class Node(models.Model):
     max_attempts = models.PositiveIntegerField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    paused_s = models.FloatField(default=0, help_text="seconds since its start that it rested while paused")
+    cancel_requested_at = models.DateTimeField(null=True)
+    cancelled_by = models.CharField(max_length=150, blank=True)
+    cancel_reason = models.CharField(max_length=500, blank=True)
     lease_expires_at = models.DateTimeField(
         null=True, help_text="moved on by the heartbeat of the process that runs it"
     )
@@ -201,9 +205,16 @@ class Node(models.Model):
             error_code=error.code, error_message=error.message, error_retryable=error.retryable,
         )  # fmt: skip
 
-    def cancel(self) -> None:
-        """Record that it was stopped. Raises `WrongStatus` unless it is pending or running."""
-        self._end(self.ACTIVE, self.Status.CANCELLED)
+    def request_cancel(self, *, by: str, reason: str) -> bool:
+        """Record that it is to stop; False if that was recorded before. Raises `WrongStatus` once it has ended."""
+        if self.cancel_requested_at is not None and self.is_active:
+            return False
+        self._move(self.ACTIVE, cancel_requested_at=now(), cancelled_by=by, cancel_reason=reason[:500])
+        return True
+
+    def cancel(self, *, by: str = "", reason: str = "") -> None:
+        """Record that it was stopped, by whom and why. Raises `WrongStatus` unless it is pending or running."""
+        self._end(self.ACTIVE, self.Status.CANCELLED, cancelled_by=by, cancel_reason=reason[:500])
 
     def allow_attempt(self) -> None:
         """Grant one more attempt, for one lost through no fault of its own. Raises `WrongStatus` unless running."""
@@ -215,6 +226,7 @@ class Node(models.Model):
             {self.Status.FAILED, self.Status.CANCELLED}, status=self.Status.PENDING, activity=Activity.IDLE,
             max_attempts=self.attempt + attempts, tasks_done=0, files=[], started_at=None, finished_at=None,
             error_code="", error_message="", error_retryable=False,
+            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="",
         )  # fmt: skip
 
     def _fresh_attempt(self) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from django.contrib import messages
@@ -177,13 +178,36 @@ def _context(row: Execution, report: ExecutionReport, nodes: list[NodeReport]) -
 @operator_only
 @require_POST
 def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
-    return _act(request, execution_id, lifecycle.cancel, "Cancelling: each story stops at its next safe point.")
+    action = partial(lifecycle.cancel, by=_name(request), reason=_reason(request))
+    return _act(request, execution_id, action, "Cancelling: every story stops now and leaves nothing behind.")
+
+
+@operator_only
+@require_POST
+def pause(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
+    keep_claims = request.POST.get("claims") != "release"
+    action = partial(lifecycle.pause, by=_name(request), reason=_reason(request), keep_claims=keep_claims)
+    return _act(request, execution_id, action, "Pausing: each story stops after the turn that it is in.")
+
+
+@operator_only
+@require_POST
+def resume(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
+    return _act(request, execution_id, partial(lifecycle.resume, by=_name(request)), "The execution goes on.")
 
 
 @operator_only
 @require_POST
 def retry(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
     return _act(request, execution_id, lifecycle.retry, "The failed stories run again.")
+
+
+def _name(request: HttpRequest) -> str:
+    return str(request.user.get_username())
+
+
+def _reason(request: HttpRequest) -> str:
+    return request.POST.get("reason", "").strip()
 
 
 def _act(

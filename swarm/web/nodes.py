@@ -1,17 +1,23 @@
-"""The page of one node: what it is doing or did, turn by turn, and the checks it ran."""
+"""The page of one node: what it is doing or did, turn by turn, and its checks; stopping it, running it again."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from functools import partial
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
 from django.views.decorators.vary import vary_on_headers
 
+from swarm.engine import lifecycle
 from swarm.engine.report import node_report
+from swarm.engine.stopping import proof_of_stop
+from swarm.errors import SwarmError
 from swarm.models import Node
-from swarm.web.access import signed_in
+from swarm.web.access import operator_only, signed_in
 from swarm.web.transcript import shortened, shown_calls, spoken
 
 
@@ -26,6 +32,38 @@ def node(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
         for turn in row.turns.order_by("-attempt", "-number")
     ]
     checks = [{"row": check, "output": shortened(check.output)} for check in row.check_runs.order_by("-id")]
-    context = {"execution": row.execution, "node": node_report(row), "turns": turns, "checks": checks}
+    context = {
+        "execution": row.execution,
+        "node": node_report(row),
+        "stopped": proof_of_stop(row),
+        "turns": turns,
+        "checks": checks,
+    }
     is_live = bool(request.headers.get("HX-Request"))
     return render(request, "nodes/_node.html" if is_live else "nodes/node.html", context)
+
+
+@operator_only
+@require_POST
+def cancel(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
+    reason = request.POST.get("reason", "").strip()
+    action = partial(lifecycle.cancel_node, node_id, by=str(request.user.get_username()), reason=reason)
+    return _act(request, node_id, action, "The story stops now. The others go on.")
+
+
+@operator_only
+@require_POST
+def retry(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
+    row = get_object_or_404(Node, pk=node_id)
+    return _act(request, node_id, partial(lifecycle.retry, row.execution_id, [node_id]), "The story runs again.")
+
+
+def _act(request: HttpRequest, node_id: uuid.UUID, action: Callable[[], object], done: str) -> HttpResponse:
+    get_object_or_404(Node, pk=node_id)
+    try:
+        action()
+    except SwarmError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done)
+    return redirect("node", node_id)

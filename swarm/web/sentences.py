@@ -11,7 +11,10 @@ _SENTENCES = {
     "swarm:node-completed": "Completed story {story}.",
     "swarm:node-failed": "Failed story {story}: {message}",
     "swarm:node-retrying": "Attempt {attempt} of story {story} failed and is tried again: {message}",
-    "swarm:node-cancelled": "Was stopped at story {story}.",
+    "swarm:node-cancelled": "Was stopped at story {story}{whose}.",
+    "swarm:node-paused": "Rests at story {story}.",
+    "swarm:paused": "Paused{whose}.",
+    "swarm:resumed": "Goes on{whose}.",
     "swarm:progress": "{completed} of {total} done, {failed} failed.",
     "swarm:rate-limited": "The model's endpoint asked to slow down.",
     "swarm:completed": "The execution ended: {status}.",
@@ -45,5 +48,11 @@ def sentence(kind: str, data: Mapping[str, Any]) -> str:
     if kind == "file:unlocked" and data.get("broken_by"):
         kind = "lock broken"
     template = _CONFLICTS.get(data.get("outcome", "")) if kind == "swarm:conflict" else _SENTENCES.get(kind)
-    values = _Known(data, message=(data.get("error") or {}).get("message", "…"))
+    values = _Known(data, message=(data.get("error") or {}).get("message", "…"), whose=_whose(data))
     return (template or kind).format_map(values)
+
+
+def _whose(data: Mapping[str, Any]) -> str:
+    """By whom and why, as far as that was said."""
+    by = f" by {data['by']}" if data.get("by") else ""
+    return f"{by}: {str(data['reason']).rstrip('.')}" if data.get("reason") else by

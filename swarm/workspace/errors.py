@@ -39,6 +39,18 @@ class BranchExists(SwarmError):
     code = "branch_exists"
 
 
+class DiskFull(SwarmError):
+    """Nothing more could be written: the disk, or the quota on it, is full."""
+
+    code = "disk_full"
+
+
+class WorkspaceReadOnly(SwarmError):
+    """The repository, or the folder for checkouts, may not be written."""
+
+    code = "workspace_read_only"
+
+
 class BranchLocked(SwarmError):
     """Another git process has held the lock of an execution's branch for too long."""
 

@@ -15,6 +15,7 @@ from pygit2.enums import FileMode
 from swarm.workspace.clash import refuse_clash
 from swarm.workspace.errors import BranchLocked
 from swarm.workspace.repository import Repository, branch_ref
+from swarm.workspace.trouble import disk_trouble
 
 LOCK_WAIT_S = 5.0
 """How long another process may hold the branch's lock; git itself holds it for about a millisecond."""
@@ -77,6 +78,8 @@ def advance_branch(repository: Repository, branch: str, *, expected: str, commit
             try:
                 transaction.lock_ref(ref)
             except pygit2.GitError as error:
+                if trouble := disk_trouble(error):
+                    raise trouble from error
                 if time.monotonic() > deadline_s:
                     raise BranchLocked(
                         f"{branch} is locked by another git process ({error}): if none runs, remove the lock file."

@@ -15,6 +15,7 @@ import pygit2
 from pygit2.enums import FileMode, FileStatus
 
 from swarm.workspace.errors import BranchExists, NoCommits, NoSuchBranch, NoSuchCommit, NotARepository
+from swarm.workspace.trouble import disk_trouble
 
 BRANCH_PREFIX = "swarm/"
 MAX_UNCOMMITTED = 100
@@ -105,6 +106,8 @@ class Repository:
             if self.branch_head(name) != commit:
                 raise BranchExists(f"The branch {name} is there already: delete or rename it.") from error
         except (pygit2.GitError, OSError) as error:
+            if trouble := disk_trouble(error):
+                raise trouble from error
             raise BranchExists(
                 f"The branch {name} cannot be made ({error}): rename a branch called 'swarm' if there is one."
             ) from error

@@ -38,9 +38,10 @@ REQUEST: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content"
 def work_of(node: Node, patience_s: float = 60) -> Work:
     """An attempt with no more in its hands than a call needs."""
     nothing: Any = None
+    cancellation = Cancellation()
     return Work(
         node=node, execution=node.execution, story=nothing, repository=nothing, snapshot=nothing,
-        timesheet=Timesheet(node), cancellation=Cancellation(), deadline_s=time.monotonic() + patience_s,
+        timesheet=Timesheet(node, cancellation), cancellation=cancellation, deadline_s=time.monotonic() + patience_s,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from django.utils.timezone import now
 
+from swarm.cancellation import Cancellation
 from swarm.engine.closing import cancel_node, complete_node, fail_node, outcome, put_back_node
 from swarm.engine.errors import NodeTimedOut, WorkerLost
 from swarm.engine.timesheet import Timesheet
@@ -21,7 +22,7 @@ COMMIT = "c" * 40
 
 
 def complete(node: Node) -> None:
-    timesheet = Timesheet(node)
+    timesheet = Timesheet(node, Cancellation())
     with recording(node.execution_id) as record:
         complete_node(record, node, timesheet, commit=COMMIT, files=["a.py"], summary="Done.")
 
@@ -59,14 +60,14 @@ ENDS: dict[str, Callable[[Node], None]] = {"completed": complete, "failed": fail
 def test_the_ends_of_its_nodes_are_the_end_of_an_execution(
     completed: int, failed: int, cancelled: int, status: str
 ) -> None:
-    assert outcome(Counter(completed=completed, failed=failed, cancelled=cancelled)) == status
+    assert outcome(Counter(completed=completed, failed=failed, cancelled=cancelled), is_cancelled=True) == status
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("active", ["pending", "running"])
 @pytest.mark.parametrize("end", ENDS)
 def test_an_execution_goes_on_until_its_last_node_has_ended(end: str, active: str) -> None:
-    execution = make_execution()
+    execution = make_execution(cancel_requested_at=now())
     first, last = make_node(execution), make_node(execution, status=active)
     ENDS[end](first)
     execution.refresh_from_db()

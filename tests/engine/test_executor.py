@@ -141,7 +141,7 @@ def test_a_closed_executor_stops_what_runs_forgets_what_waits_and_takes_no_more_
         executor.submit(run, IDS[0])
         executor.submit(run, IDS[1])
     wait_until(lambda: ran == IDS[:1])
-    executor.close(may_end.set)
+    assert executor.close(lambda is_patient: may_end.set(), drain_s=0)
     executor.submit(run, IDS[2])
     executor.drain()
     assert ran == IDS[:1]
@@ -149,3 +149,28 @@ def test_a_closed_executor_stops_what_runs_forgets_what_waits_and_takes_no_more_
     executor.submit(run, IDS[3])
     executor.drain()
     assert ran == [IDS[0], IDS[3]]
+
+
+def test_closing_is_patient_at_first_and_then_no_more(executor: ThreadExecutor) -> None:
+    may_end = threading.Event()
+    asked: list[bool] = []
+
+    def stop(is_patient: bool) -> None:
+        asked.append(is_patient)
+        if not is_patient:
+            may_end.set()
+
+    executor.submit(lambda node_id: may_end.wait(PATIENCE_S) and None, IDS[0])
+    assert executor.close(stop, drain_s=0.3)
+    assert asked == sorted(asked, reverse=True)
+    assert set(asked) == {True, False}
+
+
+def test_closing_gives_up_on_a_node_that_cannot_be_stopped(
+    executor: ThreadExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.engine.executor.GIVE_UP_S", 0.1)
+    may_end = threading.Event()
+    executor.submit(lambda node_id: may_end.wait(PATIENCE_S) and None, IDS[0])
+    assert not executor.close(lambda is_patient: None, drain_s=0)
+    may_end.set()

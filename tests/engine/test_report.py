@@ -10,6 +10,7 @@ import pytest
 from django.utils.timezone import now
 from pytest_django import DjangoAssertNumQueries
 
+from swarm.cancellation import Cancellation
 from swarm.engine import timesheet
 from swarm.engine.report import ExecutionReport, NodeReport, execution_report, execution_summaries, node_report
 from swarm.models import Activity, Execution, Node, Period
@@ -106,7 +107,7 @@ def test_a_timesheet_books_all_of_a_nodes_time_without_gap_or_overlap(monkeypatc
     monkeypatch.setattr(timesheet, "now", lambda: START + timedelta(seconds=seconds))
     monkeypatch.setattr(timesheet, "time", SimpleNamespace(monotonic=lambda: seconds))
     execution = make_execution()
-    sheet = timesheet.Timesheet(make_node(execution, started_at=START))
+    sheet = timesheet.Timesheet(make_node(execution, started_at=START), Cancellation())
     sleep(1)
     for activity in (Activity.THINKING, Activity.WAITING_FOR_LOCK, Activity.THINKING):
         sheet.enter(activity, "something")

@@ -199,7 +199,7 @@ def test_cancelling_is_recorded_and_said(page: Client) -> None:
     html = page.post(f"/executions/{execution.pk}/cancel/", follow=True).content.decode()
     execution.refresh_from_db()
     assert execution.cancel_requested_at is not None
-    assert "Cancelling: each story stops at its next safe point." in html
+    assert "Cancelling: every story stops now and leaves nothing behind." in html
     assert "Cancelling…" in html
 
 

@@ -298,5 +298,5 @@ def test_the_node_page_takes_the_same_queries_for_any_number_of_turns(
             upstream_s=1,
         )
         CheckRun.objects.create(node=node, attempt=1, command="x", exit_status=0, seconds=1, on_commit="c" * 40)
-    with django_assert_num_queries(6):  # session, user, node, periods, turns, checks
+    with django_assert_num_queries(8):  # session, user, node, periods, turns, checks, 2 × permissions
         page.get(f"/nodes/{node.pk}/")

@@ -1,7 +1,9 @@
-"""The verbs of the JSON API for a terminal: plan, execute, status, cancel, retry, list, locks and conflicts."""
+"""The verbs of the JSON API for a terminal: plan, execute, cancel, pause, resume, retry, and what looks at all that."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.timezone import now
 from rich.table import Table
@@ -25,11 +28,12 @@ from swarm.engine.report import ExecutionReport, execution_report, execution_sum
 from swarm.errors import SwarmError
 from swarm.locks.log import WEEK_S, ConflictFilter
 from swarm.locks.people import break_lock
+from swarm.management.signals import Stopped, on_first_signal, raise_stopped
 from swarm.management.terminal import console, printable, show_plan, table, to_json, verdict, watch
-from swarm.models import Conflict, Execution, FileLock, WrongStatus
+from swarm.models import Conflict, Execution, FileLock, Node, WrongStatus
 
 UNUSABLE = 2
-INTERRUPTED = 130
+BY = "command line"
 
 
 class Command(BaseCommand):
@@ -49,7 +53,17 @@ class Command(BaseCommand):
         execute.add_argument("--detach", action="store_true", help="run in the background and print the execution's id")
         self._add_choice(self._verb(verbs, "plan", "show how a run would start (default: of all ready stories)"))
         self._verb(verbs, "status", "show an execution").add_argument("execution", type=_execution_id)
-        self._verb(verbs, "cancel", "stop an execution").add_argument("execution", type=_execution_id)
+        cancel = self._verb(verbs, "cancel", "stop an execution, or one node of it")
+        cancel.add_argument("execution", type=_execution_id)
+        cancel.add_argument("--node", type=_execution_id, help="stop only this node")
+        pause = self._verb(verbs, "pause", "let an execution rest; each node stops after its turn")
+        pause.add_argument("execution", type=_execution_id)
+        pause.add_argument("--release", action="store_true", help="give the nodes' claims up to others meanwhile")
+        for verb in (cancel, pause):
+            verb.add_argument("--reason", default="")
+        self._verb(
+            verbs, "resume", "go on with an execution that is paused, or that nobody runs any more"
+        ).add_argument("execution", type=_execution_id)
         retry = self._verb(verbs, "retry", "run failed nodes again")
         retry.add_argument("execution", type=_execution_id)
         retry.add_argument("nodes", nargs="*", metavar="NODE", type=_execution_id)
@@ -69,6 +83,10 @@ class Command(BaseCommand):
             raise CommandError(printable(error.message), returncode=UNUSABLE) from error
         except Execution.DoesNotExist as error:
             raise CommandError(f"There is no execution {options['execution']}.", returncode=UNUSABLE) from error
+        except Node.DoesNotExist as error:
+            raise CommandError(
+                f"Execution {options['execution']} has no node {options['node']}.", returncode=UNUSABLE
+            ) from error
 
     def _execute(self, options: dict[str, Any]) -> None:
         if options["detach"]:
@@ -114,7 +132,25 @@ class Command(BaseCommand):
         self._show(execution_report(Execution.objects.get(pk=options["execution"])), options)
 
     def _cancel(self, options: dict[str, Any]) -> None:
-        self._show(execution_report(lifecycle.cancel(options["execution"])), options)
+        execution = Execution.objects.get(pk=options["execution"])
+        if options["node"]:
+            node = execution.nodes.get(pk=options["node"])
+            lifecycle.cancel_node(node.pk, by=BY, reason=options["reason"])
+        else:
+            lifecycle.cancel(execution.pk, by=BY, reason=options["reason"])
+        self._status(options)
+
+    def _pause(self, options: dict[str, Any]) -> None:
+        lifecycle.pause(options["execution"], by=BY, reason=options["reason"], keep_claims=not options["release"])
+        self._status(options)
+
+    def _resume(self, options: dict[str, Any]) -> None:
+        execution = Execution.objects.get(pk=options["execution"])
+        if execution.is_active and not execution.paused_at:
+            lifecycle.dispatch(execution.pk)
+        else:
+            lifecycle.resume(execution.pk, by=BY)
+        self._see_through(execution.pk, options)
 
     def _list(self, options: dict[str, Any]) -> None:
         executions = Execution.objects.all()
@@ -175,21 +211,33 @@ class Command(BaseCommand):
 
     def _see_through(self, execution_id: uuid.UUID, options: dict[str, Any]) -> None:
         """Watch an execution that runs in this process to its end and exit with what came of it."""
-        interrupted = False
-        try:
-            report = watch(execution_id, console(self.stderr if options["json"] else self.stdout))
-        except KeyboardInterrupt:
-            interrupted = True
-            with suppress(WrongStatus):  # It ended by itself meanwhile.
-                lifecycle.cancel(execution_id)
-            executor.drain()
-            report = execution_report(Execution.objects.get(pk=execution_id))
-        executor.drain()
+        exit_status = 0
+        with on_first_signal(raise_stopped):
+            try:
+                watch(execution_id, console(self.stderr if options["json"] else self.stdout))
+                executor.drain()
+            except Stopped as stopped:
+                exit_status = stopped.exit_status
+                self._stop(execution_id, stopped)
+        report = execution_report(Execution.objects.get(pk=execution_id))
         self._show(report, options)
-        if interrupted:
-            sys.exit(INTERRUPTED)
-        if report["status"] != Execution.Status.COMPLETED:
-            sys.exit(1)
+        if report["paused"]:
+            paused = report["paused"]
+            self.stderr.write(
+                printable(f"Paused by {paused['by']}. {paused['reason']} To go on: {_resume(execution_id)}")
+            )
+        sys.exit(exit_status or int(report["status"] != Execution.Status.COMPLETED))
+
+    def _stop(self, execution_id: uuid.UUID, stopped: Stopped) -> None:
+        """Ctrl-C cancels the execution; a SIGTERM is about this process only, so another may go on with the rest."""
+        if stopped.number == signal.SIGINT:
+            with suppress(WrongStatus):  # It ended by itself meanwhile.
+                lifecycle.cancel(execution_id, by=BY, reason="Interrupted at the terminal.")
+            executor.drain()
+            return
+        if not lifecycle.shut_down(settings.SWARM_DRAIN_TIMEOUT):
+            os._exit(stopped.exit_status)
+        self.stderr.write(f"Stopped. A server goes on with it, or: {_resume(execution_id)}")
 
     def _detach(self, options: dict[str, Any]) -> None:
         """Start this very command again in a session of its own, and wait until its execution is recorded."""
@@ -265,6 +313,10 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= WEEK_S:
         raise ValueError(text)
     return seconds
+
+
+def _resume(execution_id: uuid.UUID) -> str:
+    return f"manage.py swarm resume {execution_id}"
 
 
 def _execution_id(text: str) -> uuid.UUID:
