@@ -14,7 +14,7 @@ _SENTENCES = {
     "swarm:node-cancelled": "Was stopped at story {story}{whose}.",
     "swarm:node-paused": "Rests at story {story}.",
     "swarm:paused": "Paused{whose}.",
-    "swarm:resumed": "Goes on{whose}.",
+    "swarm:resumed": "Resumed{whose}.",
     "swarm:progress": "{completed} of {total} done, {failed} failed.",
     "swarm:rate-limited": "The model's endpoint asked to slow down.",
     "swarm:completed": "The execution ended: {status}.",
