@@ -16,7 +16,7 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, close_old_connections, connections, transaction
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
@@ -136,9 +136,15 @@ class RunningNodes:
                 self.withdraw([node_id], PAUSED)
 
     def _renew(self) -> None:
-        here = self.here()
-        Node.objects.filter(pk__in=here).active().update(lease_expires_at=now() + lease())
-        renew_claims(here)
+        """Extend the leases of the nodes that still run, and of their claims.
+
+        Under the lock of the nodes' rows: a node that comes to rest at this very moment keeps its claims for longer.
+        """
+        with transaction.atomic():
+            rows = Node.objects.select_for_update().filter(pk__in=self.here(), status=Node.Status.RUNNING)
+            running = [node.pk for node in rows.order_by("pk")]
+            Node.objects.filter(pk__in=running).update(lease_expires_at=now() + lease())
+            renew_claims(running)
 
 
 running_nodes = RunningNodes()

@@ -72,18 +72,23 @@ def measure_stop(order: Order, activity: Activity, cancellation: Cancellation) -
     """How long after the order its process noticed it, and its work was over, in seconds.
 
     A node does one thing at a time, and `Cancelled` leaves it only when that has ended: `activity` says what it was,
-    so whether a call was aborted, a wait ended or a check killed. Its snapshot went with it.
+    so whether a call was aborted, a wait ended or a check killed. Its snapshot, which is memory, went with it.
     """
     over_s = (now() - order.at).total_seconds()
-    return {"noticed": over_s - cancellation.seconds_ago, "activity": activity, "ended": over_s}
+    return {
+        "noticed": over_s - cancellation.seconds_ago,
+        "activity": activity,
+        "ended": over_s,
+        "snapshot_dropped": over_s,
+    }
 
 
 def proof_of_stop(node: Node) -> dict[str, object] | None:
-    """What a cancelled node's event tells of how it stopped; None for any other."""
+    """What a cancelled node's event tells of how it stopped; None for any other, and if it is not there any more."""
     if node.status != Node.Status.CANCELLED:
         return None
-    proof: dict[str, object] = node.events.filter(type="swarm:node-cancelled").order_by("-seq")[0].data["stopped"]
-    return proof
+    event = node.events.filter(type="swarm:node-cancelled").order_by("seq").last()
+    return event.data.get("stopped") if event else None
 
 
 def settle_claims(record: Recorder, nodes: Iterable[Node]) -> None:
