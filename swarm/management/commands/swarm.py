@@ -226,7 +226,8 @@ class Command(BaseCommand):
             self.stderr.write(
                 printable(f"Paused by {paused['by']}. {paused['reason']} To go on: {_resume(execution_id)}")
             )
-        sys.exit(exit_status or int(report["status"] != Execution.Status.COMPLETED))
+        if exit_status or report["status"] != Execution.Status.COMPLETED:
+            sys.exit(exit_status or 1)
 
     def _stop(self, execution_id: uuid.UUID, stopped: Stopped) -> None:
         """Ctrl-C cancels the execution; a SIGTERM is about this process only, so another may go on with the rest."""
