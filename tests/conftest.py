@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from swarm.chat.gateway import close_gateway
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import shut_down
 from swarm.engine.model_client import model_door
+from swarm.engine.retry_policy import decide
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
 from tests.chat.server import ModelServer, model_server
 from tests.main_job import MainJob
@@ -130,6 +132,12 @@ def each_way(request: pytest.FixtureRequest, settings: Any) -> None:
     """Run the test twice: with nodes that call the gateway in this process, and with nodes that call /api/chat."""
     is_over_http = request.param == "over HTTP"
     settings.SWARM_CHAT_URL = f"{request.getfixturevalue('own_server')}/api/chat" if is_over_http else ""
+
+
+@pytest.fixture
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other at once."""
+    monkeypatch.setattr("swarm.engine.attempts.decide", partial(decide, jitter=lambda low, high: 0.0))
 
 
 @pytest.fixture

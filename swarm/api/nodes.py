@@ -76,7 +76,7 @@ def diff(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
 def transcript(request: HttpRequest, node_id: uuid.UUID, query: Query[PageQuery]) -> Any:
     """The conversation, turn by turn, of all attempts."""
     row = Node.objects.only("id").get(pk=node_id)
-    return page_of_rows(row.turns.all(), query, by=("id",))
+    return page_of_rows(row.turns.defer("state"), query, by=("id",))
 
 
 def _attempts(row: Node) -> list[dict[str, Any]]:

@@ -81,9 +81,12 @@ class PlanQuery(Schema):
 
 
 class RetryBody(Body):
-    """Which nodes to run again; all failed ones if left out."""
+    """Which nodes to run again, all failed ones if left out, and from where."""
 
     nodes: list[uuid.UUID] | None = Field(None, max_length=10_000)
+    start: Literal["start", "last_turn"] = Field(
+        "start", alias="from", description="From the start, or from behind the last turn that came to something."
+    )
 
 
 class CancelBody(Body):
@@ -211,15 +214,21 @@ class Call(Schema):
 
 
 class Turn(Schema):
-    """An answered call with the assistant's message and the answers of the tools that it called, in OpenAI's form."""
+    """An answered call with the messages put in front of it, the assistant's, and its tools' answers, in OpenAI's form.
+
+    An attempt that goes on where another was interrupted goes on with its numbers. What was set aside is no longer part
+    of the conversation.
+    """
 
     attempt: int
     number: int
+    set_aside: bool = Field(validation_alias="is_set_aside")
     at: datetime = Field(validation_alias="created_at")
     queued: float = Field(validation_alias="queued_s")
     upstream: float = Field(validation_alias="upstream_s")
     prompt_tokens: int
     completion_tokens: int
+    added: list[dict[str, Any]]
     reply: dict[str, Any]
     results: list[dict[str, Any]]
 

@@ -69,7 +69,7 @@ def parse_reply(body: bytes, content_type: str, told: Told, refusals: Refusals) 
         raise MalformedReply("The model's answer holds no message; it is asked again.")
     reply = ChatReply(
         message={"role": "assistant", **message},
-        tool_calls=_tool_calls(message),
+        tool_calls=read_tool_calls(message),
         text=_text(message.get("content")),
         finish_reason=finish_reason,
         usage=read_usage(document),
@@ -119,7 +119,8 @@ def _first_choice(document: Mapping[str, Any]) -> dict[str, Any]:
     return choices[0]
 
 
-def _tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+def read_tool_calls(message: dict[str, Any]) -> tuple[ToolCall, ...]:
+    """The calls that an assistant's message asks for, each with an id. Raises `MalformedReply`."""
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise MalformedReply("The model's answer holds tool calls in an unknown shape; it is asked again.")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import random
 import time
 import uuid
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import structlog
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.engine.closing import fail_node
+from swarm.engine.closing import complete_if_landed, fail_node
+from swarm.engine.conversation import Conversation
 from swarm.engine.developer import develop
 from swarm.engine.environment import DATABASE_AWAY, environmental_error, once_database_is_back
-from swarm.engine.errors import DatabaseAway, InternalError, UnknownStory, WorkerStopped
+from swarm.engine.errors import DatabaseAway, InternalError, NodeTimedOut, UnknownStory, WorkerStopped
+from swarm.engine.lessons import lessons_of
+from swarm.engine.prompt import first_message, resumption
+from swarm.engine.resume import CannotResume, take_up
+from swarm.engine.retry_policy import Retry, decide
 from swarm.engine.running import CANCELLED, lease, running_nodes
 from swarm.engine.stopping import end_stopped, measure_stop, order_to_cancel
 from swarm.engine.timesheet import Timesheet, progress_data
@@ -24,15 +29,12 @@ from swarm.errors import Cancelled, SwarmError
 from swarm.events.record import recording
 from swarm.locks.claims import release_claims
 from swarm.locks.errors import DeadlockVictim
-from swarm.models import Activity, Event, Execution, Node, WrongStatus
+from swarm.models import Activity, Execution, Node, Period, WrongStatus
 from swarm.stories.reader import read_story
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
 
 log = structlog.get_logger(__name__)
-
-BACKOFF_BASE_S = 1.0
-BACKOFF_CAP_S = 30.0
 
 
 def run_node(node_id: uuid.UUID) -> bool:
@@ -86,15 +88,37 @@ def _run(node: Node, cancellation: Cancellation) -> None:
 
 def _work_to_the_end(node: Node, timesheet: Timesheet, cancellation: Cancellation) -> None:
     """Make attempts until one succeeds or no further one may be made. Raises `Cancelled` and `WrongStatus`."""
-    deadline_s = time.monotonic() + node.execution.node_timeout_s
+    deadline_s = time.monotonic() + node.execution.node_timeout_s - Period.objects.seconds_of(node)
     _notice_early_cancel(node, cancellation)
-    while error := _try_once(node, timesheet, cancellation, deadline_s):
-        if not _may_try_again(node, error):
+    for failures in count(1):
+        if _has_landed(node, timesheet):
+            return
+        error = _try_once(node, timesheet, cancellation, deadline_s)
+        if error is None:
+            return
+        retry = decide(error, failures=failures, attempts_left=node.max_attempts - node.attempt)
+        if retry and retry.delay_s >= deadline_s - time.monotonic():
+            retry, error = None, _out_of_time(node, error)
+        if retry is None:
             with recording(node.execution_id) as record:
                 timesheet.close()
                 fail_node(record, node, error)
             return
-        _prepare_next_try(node, timesheet, cancellation, deadline_s, error)
+        _prepare_next_try(node, timesheet, error, retry)
+        if isinstance(error, DeadlockVictim):
+            _let_others_end(error, cancellation, deadline_s)
+        cancellation.wait(retry.delay_s)
+
+
+def _has_landed(node: Node, timesheet: Timesheet) -> bool:
+    """Whether an earlier attempt had brought the story onto the branch, in which case the node has ended with that."""
+    if node.attempt == 1:
+        return False
+    with recording(node.execution_id) as record:
+        if complete_if_landed(record, node):
+            timesheet.close()
+            return True
+    return False
 
 
 def _stop(node: Node, timesheet: Timesheet, cancellation: Cancellation, why: SwarmError) -> None:
@@ -121,7 +145,8 @@ def _notice_early_cancel(node: Node, cancellation: Cancellation) -> None:
 def _try_once(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float) -> SwarmError | None:
     """Go through with the attempt that has begun; None when the story stands on the branch, otherwise why not."""
     try:
-        develop(_prepare(node, timesheet, cancellation, deadline_s), _lessons(node))
+        work = _prepare(node, timesheet, cancellation, deadline_s)
+        develop(work, _conversation(work))
     except (Cancelled, WrongStatus, *DATABASE_AWAY):
         raise
     except SwarmError as error:
@@ -154,34 +179,68 @@ def _prepare(node: Node, timesheet: Timesheet, cancellation: Cancellation, deadl
     )
 
 
-def _may_try_again(node: Node, error: SwarmError) -> bool:
-    if isinstance(error, DeadlockVictim):
-        with recording(node.execution_id):
-            node.allow_attempt()
-    return error.retryable and node.attempt < node.max_attempts
+def _conversation(work: Work) -> Conversation:
+    """What the attempt is to go on with, if that is possible; a new conversation otherwise."""
+    node = work.node
+    if node.conversation < node.attempt:
+        conversation = _resume(work)
+        if conversation is not None:
+            return conversation
+    conversation = Conversation(node)
+    conversation.add(
+        first_message(
+            story_path=work.story.path,
+            story_text=work.story.text,
+            paths=work.snapshot.list_files(),
+            lessons=lessons_of(node),
+        )
+    )
+    return conversation
 
 
-def _prepare_next_try(
-    node: Node, timesheet: Timesheet, cancellation: Cancellation, deadline_s: float, error: SwarmError
-) -> None:
-    """Roll the attempt back and wait: for the others of a deadlock to end, or as long as full jitter says.
+def _resume(work: Work) -> Conversation | None:
+    """Take the node's recorded conversation up; if that cannot be, let go of what it held, and tell."""
+    node = work.node
+    try:
+        conversation = take_up(work)
+    except CannotResume as error:
+        with recording(node.execution_id) as record:
+            record("swarm:node-retrying", node, **progress_data(node), error=_told(error))
+        conversation = None
+    if conversation is None:
+        with recording(node.execution_id) as record:
+            node.start_over()
+            release_claims(record, node)
+        return None
+    if node.started_at and conversation.count_since(node.started_at) == 0:
+        # A person had it retried from there, so it had failed or been cancelled.
+        conversation.add(resumption(lessons_of(node)))
+    return conversation
 
-    Full jitter: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    delay_s = random.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** (node.attempt - 1)))  # noqa: S311
+
+def _out_of_time(node: Node, error: SwarmError) -> NodeTimedOut:
+    return NodeTimedOut(
+        f"Of the {node.execution.node_timeout_s:.0f} s that the node may take too few are left for another attempt; "
+        f"the last one ended with {error.code}: {error.message}"
+    )
+
+
+def _prepare_next_try(node: Node, timesheet: Timesheet, error: SwarmError, retry: Retry) -> None:
+    """Roll the attempt back, with all that it held, and begin the next one."""
     timesheet.enter(Activity.IDLE, f"attempt {node.attempt} failed ({error.code}); the next one starts soon")
     with recording(node.execution_id) as record:
-        record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
+        record("swarm:node-retrying", node, **progress_data(node), error=_told(error))
+        if not retry.is_charged:
+            node.allow_attempt()
         node.begin_attempt()
         release_claims(record, node)
-    if isinstance(error, DeadlockVictim):
-        while time.monotonic() < deadline_s and Node.objects.active().filter(pk__in=error.others).exists():
-            cancellation.wait(0.5)
-    else:
-        cancellation.wait(delay_s)
 
 
-def _lessons(node: Node) -> list[str]:
-    """Why the earlier attempts since the last start failed, in their order."""
-    retries = Event.objects.filter(node=node, type="swarm:node-retrying").order_by("seq")
-    return [event.data["error"]["message"] for event in retries]
+def _let_others_end(error: DeadlockVictim, cancellation: Cancellation, deadline_s: float) -> None:
+    """Wait for the other nodes of a deadlock: before they end it could only come about again."""
+    while time.monotonic() < deadline_s and Node.objects.active().filter(pk__in=error.others).exists():
+        cancellation.wait(0.5)
+
+
+def _told(error: SwarmError) -> dict[str, str]:
+    return {"code": error.code, "message": error.message}

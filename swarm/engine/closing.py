@@ -1,34 +1,53 @@
-"""Ends nodes and, with the last of them, their execution; each within one transaction that also gives up the claims."""
+"""Ends nodes and, with the last of them, their execution; each within one transaction that also gives up the claims.
+
+A node that is put back into the queue keeps them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
+import structlog
 from django.utils.timezone import now
 
 from swarm.engine.breaker import trip_breaker
 from swarm.engine.errors import DependencyFailed, WorkerLost
-from swarm.engine.timesheet import Timesheet, progress_data
+from swarm.engine.landing import Landing, find_landing
+from swarm.engine.timesheet import progress_data
 from swarm.errors import SwarmError
 from swarm.events.record import Recorder
-from swarm.locks.claims import release_claims
+from swarm.locks.claims import leave_lines, release_claims
 from swarm.models import Execution, Node
 
+log = structlog.get_logger(__name__)
 
-def complete_node(
-    record: Recorder, node: Node, timesheet: Timesheet, *, commit: str, files: list[str], summary: str
-) -> None:
-    """End a node whose story stands on the branch as `commit`, which is the branch's head now."""
-    timesheet.close()
-    node.complete(commit=commit, files=files, summary=summary)
-    Execution.objects.filter(pk=node.execution_id).update(head_commit=commit)
-    record("swarm:node-completed", node, **progress_data(node), commit=commit, summary=summary)
+
+def complete_node(record: Recorder, node: Node, landing: Landing) -> None:
+    """End a node whose story stands on the branch."""
+    node.complete(commit=landing.commit, files=landing.files, summary=landing.summary)
+    Execution.objects.filter(pk=node.execution_id).update(head_commit=landing.head)
+    record("swarm:node-completed", node, **progress_data(node), commit=landing.commit, summary=landing.summary)
     _leave(record, node)
+
+
+def complete_if_landed(record: Recorder, node: Node) -> bool:
+    """Complete a running node whose commit is on the branch already; False if there is none.
+
+    Comes before every other way to leave a node: whoever moved the branch may have died before that was recorded, and
+    the story must neither be done a second time nor be called undone.
+    """
+    if node.status != Node.Status.RUNNING or not (landing := find_landing(record.execution, node)):
+        return False
+    log.warning("node.had_landed", execution=str(node.execution_id), node=str(node.pk), commit=landing.commit)
+    complete_node(record, node, landing)
+    return True
 
 
 def fail_node(record: Recorder, node: Node, error: SwarmError) -> None:
     """End a node that no attempt is left for, or whose error no attempt can mend, and what waited for its story."""
+    if complete_if_landed(record, node):
+        return
     _fail(record, node, error)
     _fail_dependants(record, node)
 
@@ -40,6 +59,8 @@ def cancel_node(
 
     `stopped` tells how soon after the cancel what has ended.
     """
+    if complete_if_landed(record, node):
+        return
     node.cancel(by=by, reason=reason)
     record("swarm:node-cancelled", node, **progress_data(node), by=by, reason=reason, stopped=stopped or {})
     _leave(record, node)
@@ -48,9 +69,12 @@ def cancel_node(
 
 
 def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
-    """Queue a node again whose process stopped or died; nothing of the attempt is left."""
+    """Queue a node again whose process stopped or died, to go on where it was; it keeps its claims."""
+    if complete_if_landed(record, node):
+        return
     node.put_back()
-    _let_go(record, node)
+    leave_lines(node)
+    node.call_rows.abandon(WorkerLost.code)
     record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
 
 

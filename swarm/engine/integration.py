@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from swarm.engine.closing import complete_node
 from swarm.engine.evidence import check
+from swarm.engine.landing import Landing
 from swarm.engine.stopping import refuse_cancelled
 from swarm.engine.work import Work
 from swarm.events.record import recording
@@ -21,7 +22,7 @@ from swarm.models import Activity
 from swarm.stories.board import read_board, set_board_status
 from swarm.stories.story import StoryStatus
 from swarm.stories.writer import Change, record_completion, set_status, tick_subtasks, tick_task
-from swarm.workspace.errors import Refused
+from swarm.workspace.errors import BranchLocked, Refused
 from swarm.workspace.integration import advance_branch, build_commit
 
 
@@ -50,7 +51,7 @@ def finish_story(work: Work, summary: str) -> str:
             head = work.repository.branch_head(work.execution.branch)
             _meet_head(work, head)
             commit = _build(work, head, summary)
-            if _land(work, head, commit, summary):
+            if _land_unless_locked(work, head, commit, summary):
                 work.is_finished = True
                 return commit
 
@@ -119,16 +120,30 @@ def _story_files(work: Work, head: str, summary: str) -> dict[str, bytes | None]
     return written
 
 
+def _land_unless_locked(work: Work, head: str, commit: str, summary: str) -> bool:
+    """As `_land`; False also, after a while, if another git process has the branch locked."""
+    try:
+        return _land(work, head, commit, summary)
+    except BranchLocked as error:
+        work.timesheet.enter(Activity.WAITING_FOR_LOCK, error.message)
+        work.cancellation.wait(min(1.0, work.remaining_s()))
+        return False
+
+
 def _land(work: Work, head: str, commit: str, summary: str) -> bool:
-    """Move the branch and end the node together; False if another process moved the branch first."""
+    """Move the branch and end the node together; False if another process moved the branch first.
+
+    What ends between the two, a process or a connection, leaves a commit without a row: see `complete_if_landed`.
+    Raises `WrongStatus` if the node was taken away, and `LockLost`.
+    """
     with recording(work.execution.pk) as record:
+        work.node.hold()
         refuse_cancelled(record, work.node)
         check_claims(work.node, work.claims)
         if not advance_branch(work.repository, work.execution.branch, expected=head, commit=commit):
             return False
-        complete_node(
-            record, work.node, work.timesheet, commit=commit, files=sorted(work.snapshot.changes), summary=summary
-        )
+        work.timesheet.close()
+        complete_node(record, work.node, Landing(commit, sorted(work.snapshot.changes), summary, head=commit))
     return True
 
 

@@ -20,6 +20,7 @@ from swarm.engine.closing import close_if_ended
 from swarm.engine.errors import NothingToRetry, UnusableRequest
 from swarm.engine.executor import executor
 from swarm.engine.planning import plan_run
+from swarm.engine.resume import set_aside_bad_turns
 from swarm.engine.running import CANCELLED, PAUSED, running_nodes
 from swarm.engine.stopping import end_cancelled, order_to_cancel, settle_claims
 from swarm.events.record import Recorder, recording
@@ -153,7 +154,8 @@ def resume(execution_id: uuid.UUID, *, by: str = "") -> Execution:
         paused_at, mended = execution.paused_at, nodes_to_mend(execution)
         execution.resume()
         for node in mended:
-            node.retry(execution.max_attempts)
+            set_aside_bad_turns(node)
+            node.retry(execution.max_attempts, resume=True)
         resting = execution.nodes.filter(status=Node.Status.PENDING, started_at__isnull=False)
         paused_s = (now() - paused_at).total_seconds() if paused_at else 0.0
         resting.update(paused_s=F("paused_s") + paused_s)
@@ -164,10 +166,12 @@ def resume(execution_id: uuid.UUID, *, by: str = "") -> Execution:
     return execution
 
 
-def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> Execution:
-    """Run nodes again, from the start: the failed ones, or those named of the failed and cancelled ones.
+def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None, *, resume: bool = False) -> Execution:
+    """Run nodes again: the failed ones, or those named of the failed and cancelled ones.
 
-    With a node runs what it depends on, unless that is done: it could not start otherwise.
+    They begin anew, or go on behind their last good turn if they are to `resume`; the latter needs their paths to be as
+    they were, else they begin anew too. With a node runs what it depends on, unless that is done: it could not start
+    otherwise.
 
     Nodes may be named while the others still run. Raises `Execution.DoesNotExist`, `NothingToRetry`, and `WrongStatus`
     while the execution is being cancelled, or still runs and no nodes are named.
@@ -184,7 +188,9 @@ def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None) -> 
             execution.reopen()
         chosen = _with_dependencies(execution, chosen)
         for node in chosen:
-            node.retry(execution.max_attempts)
+            if resume:
+                set_aside_bad_turns(node)
+            node.retry(execution.max_attempts, resume=resume)
         record("swarm:started", stories=[node.story_id for node in chosen], branch=execution.branch, retried=True)
     dispatch(execution_id)
     return execution

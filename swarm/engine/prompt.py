@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 OUTLINE_LIMIT = 400
 """How many of the workspace's paths the first message lists."""
@@ -26,10 +25,8 @@ How to work
 """
 
 
-def first_messages(
-    *, story_path: str, story_text: str, paths: Sequence[str], lessons: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The messages that open an attempt; `lessons` tell why earlier attempts failed."""
+def first_message(*, story_path: str, story_text: str, paths: Sequence[str], lessons: Sequence[str]) -> str:
+    """What opens a conversation, below the rules; `lessons` tell why earlier attempts failed."""
     outline = "\n".join(paths[:OUTLINE_LIMIT])
     if len(paths) > OUTLINE_LIMIT:
         outline += f"\n… and {len(paths) - OUTLINE_LIMIT} more; use list_files"
@@ -42,7 +39,12 @@ def first_messages(
             "Earlier attempts at this story failed, and nothing of them is left:\n"
             + "\n".join(f"- {it}" for it in lessons)
         )
-    return [{"role": "system", "content": RULES}, {"role": "user", "content": "\n\n".join(parts)}]
+    return "\n\n".join(parts)
+
+
+def resumption(lessons: Sequence[str]) -> str:
+    """What is said where a conversation goes on that had come to an end."""
+    return "\n".join(["The attempt had ended here; go on from here.", *lessons[-1:]])
 
 
 NUDGE = "You called no tool, so nothing happened. Go on with the tools; when every task is done, call finish."

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.engine.closing import cancel_node, put_back_node
+from swarm.engine.closing import cancel_node, complete_if_landed, put_back_node
 from swarm.engine.errors import WorkerLost
 from swarm.engine.timesheet import progress_data
 from swarm.errors import Cancelled, SwarmError
 from swarm.events.record import Recorder
-from swarm.locks.claims import release_claims, renew_claims
+from swarm.locks.claims import leave_lines, release_claims, renew_claims
 from swarm.models import Activity, Execution, FileLock, Node
 
 PAUSED_LEASE = timedelta(days=365)
@@ -102,7 +102,10 @@ def settle_claims(record: Recorder, nodes: Iterable[Node]) -> None:
 
 
 def _rest(record: Recorder, node: Node) -> None:
+    if complete_if_landed(record, node):
+        return
     node.put_back()
+    leave_lines(node)
     node.call_rows.abandon(WorkerLost.code)
     settle_claims(record, [node])
     record("swarm:node-paused", node, **progress_data(node))

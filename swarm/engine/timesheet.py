@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.timezone import now
 
@@ -54,6 +54,23 @@ class Timesheet:
             seconds=at_s - self._since_s,
         )
         self._since, self._since_s = at, at_s
+
+
+def book_lost_time(node: Node) -> None:
+    """Book the time until a dead process's lease ran out, which it could not book itself, as a wait.
+
+    It counts against the node's time, so that a story that kills every process that runs it comes to an end.
+    """
+    last = node.periods.filter(attempt=node.attempt).last()
+    if last is None or node.lease_expires_at is None:
+        return
+    since = last.started_at + timedelta(seconds=last.seconds)
+    seconds = (node.lease_expires_at - since).total_seconds()
+    if seconds > 0:
+        Period.objects.create(
+            node=node, attempt=node.attempt, activity=Activity.IDLE, detail="its process died",
+            started_at=since, seconds=seconds,
+        )  # fmt: skip
 
 
 def progress_data(node: Node) -> dict[str, object]:

@@ -32,13 +32,14 @@ class Recorder:
 
 
 @contextmanager
-def recording(execution_id: uuid.UUID) -> Iterator[Recorder]:
+def recording(execution_id: uuid.UUID, *, skip_locked: bool = False) -> Iterator[Recorder]:
     """Open a transaction in which the rows of one execution change and the events that tell of it are written.
 
-    Locks the execution's row, so numbers are committed in order and without gaps. Raises `Execution.DoesNotExist`.
+    Locks the execution's row, so numbers are committed in order and without gaps. Raises `Execution.DoesNotExist`; with
+    `skip_locked` also instead of waiting for another process (PostgreSQL only: SQLite has one writer at a time anyway).
     """
     with transaction.atomic():
-        recorder = Recorder(Execution.objects.select_for_update().get(pk=execution_id))
+        recorder = Recorder(Execution.objects.select_for_update(skip_locked=skip_locked).get(pk=execution_id))
         yield recorder
         if not recorder.events:
             return

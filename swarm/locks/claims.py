@@ -88,11 +88,16 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
 
 def release_claims(record: Recorder, node: Node) -> None:
     """Give up all claims of `node` and its places in line, and hand the paths on, within the caller's transaction."""
+    leave_lines(node)
     at = now()
-    Conflict.objects.waiting().filter(node=node).update(ended_at=at, outcome=Conflict.Outcome.CANCELLED)
     for lock in FileLock.objects.select_for_update().filter(node=node).order_by("pk"):
         record("file:unlocked", node, path=lock.path)
         hand_over(lock, at)
+
+
+def leave_lines(node: Node) -> None:
+    """Give up the places in line of a node that nobody runs any more; its claims stay its own."""
+    Conflict.objects.waiting().filter(node=node).update(ended_at=now(), outcome=Conflict.Outcome.CANCELLED)
 
 
 def renew_claims(nodes: Iterable[uuid.UUID], *, lease: timedelta | None = None) -> None:

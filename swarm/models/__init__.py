@@ -5,8 +5,9 @@ from swarm.models.errors import WrongStatus
 from swarm.models.event import Event
 from swarm.models.execution import Execution
 from swarm.models.lock import Conflict, FileLock
-from swarm.models.node import Activity, CheckRun, Node, Period, Turn
+from swarm.models.node import Activity, CheckRun, Node, Period
 from swarm.models.token import ApiToken
+from swarm.models.turn import Turn
 
 __all__ = [
     "Activity",

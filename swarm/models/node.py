@@ -1,4 +1,4 @@
-"""One developer on one story, its turns, its checks and where its time went."""
+"""One developer on one story, its checks and where its time went."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
@@ -47,10 +47,20 @@ class NodeQuerySet(models.QuerySet["Node"]):
         return set(self.filter(status=Node.Status.COMPLETED).values_list("story_id", flat=True))
 
     def next_to_start(self) -> Node | None:
-        """The pending node with the lowest number that waits for no other story; None if there is none."""
+        """The pending node that is to start next of those that wait for no other story; None if there is none.
+
+        That is the one with the lowest number, but one that was put back comes before all that are fresh: it holds
+        claims, and those who wait for them could fill every place that it may start in.
+        """
         completed = self.completed_stories()
-        pending = self.filter(status=Node.Status.PENDING).order_by("number")
+        pending = (
+            self.filter(status=Node.Status.PENDING).alias(is_fresh=Q(conversation=0)).order_by("is_fresh", "number")
+        )
         return next((node for node in pending.iterator(chunk_size=20) if not node.waits_for(completed)), None)
+
+    def put_back(self) -> NodeQuerySet:
+        """Pending nodes that have been taken up before and go on where they were."""
+        return self.filter(status=Node.Status.PENDING, conversation__gt=0)
 
     def lost(self, at: datetime) -> NodeQuerySet:
         """Running nodes whose process has missed its heartbeats."""
@@ -87,6 +97,13 @@ class Node(models.Model):
     tasks_total = models.PositiveIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0, help_text="only ever grows, so that it fences late writers")
     max_attempts = models.PositiveIntegerField()
+    conversation = models.PositiveIntegerField(
+        default=0,
+        help_text="the attempt that began the conversation which the next one goes on with; 0 for a fresh start",
+    )
+    superseded_attempt = models.PositiveIntegerField(
+        default=0, help_text="commits of attempts up to this one no longer stand for the story"
+    )
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     paused_s = models.FloatField(default=0, help_text="seconds since its start that it rested while paused")
@@ -155,18 +172,29 @@ class Node(models.Model):
         return [story for story in self.depends_on if story not in completed_stories]
 
     def start(self, *, lease_expires_at: datetime) -> None:
-        """Record that a developer took the story up for a try. Raises `WrongStatus` unless it is pending."""
+        """Record that a developer took the story up for a try, which goes on with its conversation if there is one.
+
+        Raises `WrongStatus` unless it is pending.
+        """
+        attempt = {"attempt": self.attempt + 1} if self.conversation else self._fresh_attempt()
         self._move(
             {self.Status.PENDING}, status=self.Status.RUNNING, started_at=self.started_at or now(),
-            lease_expires_at=lease_expires_at, **self._fresh_attempt(),
+            lease_expires_at=lease_expires_at, **attempt,
         )  # fmt: skip
+
+    def start_over(self) -> None:
+        """Give up the conversation that this attempt was to go on with. Raises `WrongStatus` unless it is running."""
+        self._move({self.Status.RUNNING}, conversation=self.attempt, tasks_done=0, files=[])
 
     def begin_attempt(self) -> None:
         """Count one more try, with nothing done yet. Raises `WrongStatus` unless it is running."""
         self._move({self.Status.RUNNING}, **self._fresh_attempt())
 
     def put_back(self) -> None:
-        """Queue it again, uncharged: its process died or stopped. Raises `WrongStatus` unless it is running."""
+        """Queue it again, uncharged, to go on where it was: its process died or stopped.
+
+        Raises `WrongStatus` unless it is running.
+        """
         self._move(
             {self.Status.RUNNING}, status=self.Status.PENDING, activity=Activity.IDLE, detail="",
             lease_expires_at=None, max_attempts=self.max_attempts + 1,
@@ -220,17 +248,34 @@ class Node(models.Model):
         """Grant one more attempt, for one lost through no fault of its own. Raises `WrongStatus` unless running."""
         self._move({self.Status.RUNNING}, max_attempts=self.max_attempts + 1)
 
-    def retry(self, attempts: int) -> None:
-        """Queue it again for up to `attempts` more tries. Raises `WrongStatus` unless it failed or was cancelled."""
+    def retry(self, attempts: int, *, resume: bool = False) -> None:
+        """Queue it again for up to `attempts` more tries, to `resume` its conversation or to begin another.
+
+        Raises `WrongStatus` unless it failed or was cancelled.
+        """
+        fresh = {} if resume else {"conversation": 0, "tasks_done": 0, "files": []}
         self._move(
             {self.Status.FAILED, self.Status.CANCELLED}, status=self.Status.PENDING, activity=Activity.IDLE,
-            max_attempts=self.attempt + attempts, tasks_done=0, files=[], started_at=None, finished_at=None,
+            max_attempts=self.attempt + attempts, started_at=None, finished_at=None,
             error_code="", error_message="", error_retryable=False,
-            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="",
+            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="", **fresh,
         )  # fmt: skip
 
+    def hold(self) -> None:
+        """Lock the row until the transaction ends: nobody takes the node away meanwhile.
+
+        Raises `WrongStatus` unless it is running this attempt.
+        """
+        row = Node.objects.select_for_update().only("status", "attempt").get(pk=self.pk)
+        if (row.status, row.attempt) != (self.Status.RUNNING, self.attempt):
+            raise self._wrong_status(row, {self.Status.RUNNING})
+
     def _fresh_attempt(self) -> dict[str, object]:
-        return {"attempt": self.attempt + 1, "tasks_done": 0, "files": [], "error_code": "", "error_message": ""}
+        attempt = self.attempt + 1
+        return {
+            "attempt": attempt, "conversation": attempt, "tasks_done": 0, "files": [],
+            "error_code": "", "error_message": "",
+        }  # fmt: skip
 
     def _end(self, allowed: set[str] | frozenset[str], status: Node.Status, **values: object) -> None:
         self._move(allowed, status=status, activity=Activity.IDLE, detail="", finished_at=now(), **values)
@@ -238,13 +283,15 @@ class Node(models.Model):
     def _move(self, allowed: set[str] | frozenset[str], **values: object) -> None:
         """Change the row if its status allows it and no later attempt has begun: a late writer is refused."""
         if not Node.objects.filter(pk=self.pk, status__in=allowed, attempt=self.attempt).update(**values):
-            row = Node.objects.get(pk=self.pk)
-            raise WrongStatus(
-                f"{self.name} is {row.status} in attempt {row.attempt}; "
-                f"it must be {' or '.join(sorted(allowed))} in attempt {self.attempt}."
-            )
+            raise self._wrong_status(Node.objects.get(pk=self.pk), allowed)
         for name, value in values.items():
             setattr(self, name, value)
+
+    def _wrong_status(self, row: Node, allowed: set[str] | frozenset[str]) -> WrongStatus:
+        return WrongStatus(
+            f"{self.name} is {row.status} in attempt {row.attempt}; "
+            f"it must be {' or '.join(sorted(allowed))} in attempt {self.attempt}."
+        )
 
 
 class PeriodQuerySet(models.QuerySet["Period"]):
@@ -253,6 +300,11 @@ class PeriodQuerySet(models.QuerySet["Period"]):
         current = self.filter(started_at__gte=F("node__started_at"))
         rows = current.values_list("node_id", "activity").order_by().annotate(total=Sum("seconds"))
         return {(node, activity): total for node, activity, total in rows}
+
+    def seconds_of(self, node: Node) -> float:
+        """Seconds booked since a node's last start, so without those in which nobody ran it."""
+        booked = self.filter(node=node, started_at__gte=node.started_at).aggregate(total=Sum("seconds"))
+        return float(booked["total"] or 0)
 
 
 class Period(models.Model):
@@ -272,28 +324,6 @@ class Period(models.Model):
 
     def __str__(self) -> str:
         return f"{self.activity} {self.seconds:.3f} s"
-
-
-class Turn(models.Model):
-    """One chat call with the tool calls it led to."""
-
-    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="turns")
-    attempt = models.PositiveIntegerField()
-    number = models.PositiveIntegerField()
-    reply = models.JSONField()
-    results = models.JSONField(default=list)
-    prompt_tokens = models.PositiveIntegerField()
-    completion_tokens = models.PositiveIntegerField()
-    queued_s = models.FloatField()
-    upstream_s = models.FloatField()
-    created_at = models.DateTimeField(default=now)
-
-    class Meta:
-        ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["node", "attempt", "number"], name="swarm_one_turn_per_number")]
-
-    def __str__(self) -> str:
-        return f"Turn {self.attempt}.{self.number}"
 
 
 class CheckRun(models.Model):

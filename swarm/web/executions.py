@@ -199,7 +199,9 @@ def resume(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 @operator_only
 @require_POST
 def retry(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
-    return _act(request, execution_id, lifecycle.retry, "The failed stories run again.")
+    """Run the failed stories again, from the start, or with `from=last_turn` from where they came to nothing."""
+    resume = request.POST.get("from") == "last_turn"
+    return _act(request, execution_id, partial(lifecycle.retry, resume=resume), "The failed stories run again.")
 
 
 def _name(request: HttpRequest) -> str:

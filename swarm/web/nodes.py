@@ -28,8 +28,13 @@ def node(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
     """One node; newest attempt and turn first."""
     row = get_object_or_404(Node.objects.select_related("execution"), pk=node_id)
     turns = [
-        {"row": turn, "calls": shown_calls(turn.reply, turn.results), "text": spoken(turn.reply)}
-        for turn in row.turns.order_by("-attempt", "-number")
+        {
+            "row": turn,
+            "told": [spoken(message) for message in turn.added],
+            "text": spoken(turn.reply),
+            "calls": shown_calls(turn.reply, turn.results),
+        }
+        for turn in row.turns.defer("state").order_by("-attempt", "-number")
     ]
     checks = [{"row": check, "output": shortened(check.output)} for check in row.check_runs.order_by("-id")]
     context = {

@@ -27,6 +27,12 @@ class NoSuchCommit(SwarmError):
     code = "no_such_commit"
 
 
+class NoSuchObject(SwarmError):
+    """A file's content that was put aside earlier is no longer in the repository."""
+
+    code = "no_such_object"
+
+
 class NoSuchBranch(SwarmError):
     """An execution's branch is not there, because somebody deleted or renamed it."""
 

@@ -14,6 +14,7 @@ from pygit2.enums import FileMode
 
 from swarm.workspace.clash import refuse_clash
 from swarm.workspace.errors import BranchLocked
+from swarm.workspace.leftovers import remove_leftover_lock
 from swarm.workspace.repository import Repository, branch_ref
 from swarm.workspace.trouble import disk_trouble
 
@@ -68,7 +69,8 @@ def advance_branch(repository: Repository, branch: str, *, expected: str, commit
     Atomic against threads and against every other git process: `lock_ref` creates `<ref>.lock` exclusively, which is
     how git itself locks a ref, the value is read and compared while that file exists, and committing the transaction
     renames it over the ref. (`Reference.set_target` compares under the lock too, but its error cannot be told from
-    others.) Raises `NoSuchBranch`, and `BranchLocked` if another process holds the lock for five seconds.
+    others.) A lock that a killed process left is removed. Raises `NoSuchBranch`, and `BranchLocked` if another process
+    holds the lock for five seconds.
     """
     ref = branch_ref(branch)
     deadline_s = time.monotonic() + LOCK_WAIT_S
@@ -80,9 +82,10 @@ def advance_branch(repository: Repository, branch: str, *, expected: str, commit
             except pygit2.GitError as error:
                 if trouble := disk_trouble(error):
                     raise trouble from error
-                if time.monotonic() > deadline_s:
+                if not remove_leftover_lock(repository, ref) and time.monotonic() > deadline_s:
                     raise BranchLocked(
-                        f"{branch} is locked by another git process ({error}): if none runs, remove the lock file."
+                        f"{branch} is locked by another git process ({error}); a lock file that is still there after "
+                        "a minute is taken for left over and removed."
                     ) from error
             else:
                 if repository.branch_head(branch) != expected:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pygit2
 from pygit2.enums import FileMode, FileStatus
 
-from swarm.workspace.errors import BranchExists, NoCommits, NoSuchBranch, NoSuchCommit, NotARepository
+from swarm.workspace.errors import BranchExists, NoCommits, NoSuchBranch, NoSuchCommit, NoSuchObject, NotARepository
 from swarm.workspace.trouble import disk_trouble
 
 BRANCH_PREFIX = "swarm/"
@@ -138,6 +138,17 @@ class Repository:
     def read_blob(self, entry: Entry) -> bytes:
         """The bytes of a file or symbolic link."""
         return bytes(self.handle[entry.id].read_raw())
+
+    def write_blob(self, content: bytes) -> str:
+        """Put content into the object store, where it stays while git prunes nothing younger; its id."""
+        return str(self.handle.create_blob(content))
+
+    def read_object(self, name: str) -> bytes:
+        """The bytes that `write_blob` gave this id. Raises `NoSuchObject`."""
+        try:
+            return bytes(self.handle[name].read_raw())
+        except (KeyError, ValueError) as error:
+            raise NoSuchObject(f"The object {name} is gone from {self.root}, perhaps by `git gc`.") from error
 
     def blob_size(self, entry: Entry) -> int:
         """The size of a file in bytes, found without reading it."""

@@ -1,7 +1,8 @@
 """What one node sees of the repository: a commit, plus the node's own changes kept in memory.
 
-No checkout is made and nothing is written to the repository. Knows nothing of claims: the engine takes one before it
-lets a node write. A snapshot belongs to one node and is used by one thread at a time.
+No checkout is made; nothing is written to the repository but, by `store`, the content of changed files as loose
+objects, so that the snapshot can be made again after its process has died. Knows nothing of claims: the engine takes
+one before it lets a node write. A snapshot belongs to one node and is used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ class Snapshot:
         self.read_paths: set[str] = set()
         self._repository = repository
         self._changes: dict[str, bytes | None] = {}
+
+    def store(self) -> dict[str, str | None]:
+        """Write the changed files to git's object store; the id of each, None for a deleted one: see `restore`."""
+        return {
+            path: None if content is None else self._repository.write_blob(content)
+            for path, content in self._changes.items()
+        }
+
+    def restore(self, stored: Mapping[str, str | None]) -> None:
+        """Take the changes over that `store` gave for a snapshot of the same commit. Raises `NoSuchObject`."""
+        self._changes = {
+            path: None if name is None else self._repository.read_object(name) for path, name in stored.items()
+        }
 
     @property
     def changes(self) -> Mapping[str, bytes | None]:

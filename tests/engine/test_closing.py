@@ -9,22 +9,21 @@ from functools import partial
 import pytest
 from django.utils.timezone import now
 
-from swarm.cancellation import Cancellation
 from swarm.engine.closing import cancel_node, complete_node, fail_node, outcome, put_back_node
 from swarm.engine.errors import NodeTimedOut, WorkerLost
-from swarm.engine.timesheet import Timesheet
+from swarm.engine.landing import Landing
+from swarm.errors import Cancelled
 from swarm.events.record import recording
-from swarm.models import Event, Execution, FileLock, Node, WrongStatus
+from swarm.models import Event, Execution, Node, WrongStatus
 from tests.factories import PATIENCE_S, make_execution, make_node, run_threads
-from tests.locks.actions import claim, holder, stand_in_line
+from tests.locks.actions import claim, holder, outcomes, stand_in_line
 
 COMMIT = "c" * 40
 
 
 def complete(node: Node) -> None:
-    timesheet = Timesheet(node, Cancellation())
     with recording(node.execution_id) as record:
-        complete_node(record, node, timesheet, commit=COMMIT, files=["a.py"], summary="Done.")
+        complete_node(record, node, Landing(COMMIT, files=["a.py"], summary="Done.", head=COMMIT))
 
 
 def fail(node: Node) -> None:
@@ -121,16 +120,28 @@ def test_a_node_ends_once_and_a_second_end_changes_nothing(end: str, again: str)
 
 
 @pytest.mark.django_db
-def test_a_node_that_is_put_back_keeps_its_execution_running_and_holds_nothing() -> None:
+def test_a_node_that_is_put_back_keeps_its_execution_running_and_its_claims() -> None:
     execution = make_execution()
     node = make_node(execution)
     claim(node, "a.py")
     put_back(node)
     execution.refresh_from_db()
     assert (execution.status, Node.objects.get().status) == ("running", "pending")
-    assert not FileLock.objects.held(now()).exists()
+    assert holder("a.py") == node
     [event] = execution.events.filter(type="swarm:node-retrying")
     assert event.data["error"] == {"code": "worker_lost", "message": "Its process died."}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_node_that_is_put_back_gives_up_its_place_in_line() -> None:
+    execution = make_execution()
+    first, second = make_node(execution), make_node(execution)
+    claim(first, "a.py")
+    waiting = stand_in_line(second, "a.py")
+    put_back(second)
+    with pytest.raises(Cancelled):
+        waiting.result(PATIENCE_S)
+    assert outcomes(second) == ["cancelled"]
 
 
 @pytest.mark.django_db
@@ -181,13 +192,13 @@ def test_the_failure_of_a_chain_ends_the_execution_once_with_its_last_event() ->
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("end", [*ENDS, "put back"])
+@pytest.mark.parametrize("end", ENDS)
 def test_what_a_node_held_goes_to_the_next_in_line_when_it_ends(end: str) -> None:
     execution = make_execution()
     first, second = make_node(execution), make_node(execution)
     claim(first, "a.py")
     waiting = stand_in_line(second, "a.py")
-    (ENDS | {"put back": put_back})[end](first)
+    ENDS[end](first)
     waiting.result(PATIENCE_S)
     assert holder("a.py") == second
 

@@ -87,10 +87,7 @@ def test_a_failed_node_leaves_nothing_on_the_branch_and_holds_no_lock(main_job: 
     assert FileLock.objects.get(path="left.py").holder == ""
 
 
-def test_a_retryable_error_is_tried_again_with_the_reason_told(
-    main_job: MainJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("swarm.engine.attempts.BACKOFF_BASE_S", 0.0)
+def test_a_retryable_error_is_tried_again_with_the_reason_told(main_job: MainJob, no_backoff: None) -> None:
     first = threading.Event()
 
     def talk_at_first(exchange: Exchange) -> None:
@@ -110,8 +107,7 @@ def test_a_retryable_error_is_tried_again_with_the_reason_told(
     assert Event.objects.get(type="swarm:node-retrying").data["error"]["code"] == "no_progress"
 
 
-def test_attempts_end_when_they_are_used_up(main_job: MainJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarm.engine.attempts.BACKOFF_BASE_S", 0.0)
+def test_attempts_end_when_they_are_used_up(main_job: MainJob, no_backoff: None) -> None:
     main_job.behaviours["1.1"] = refuse(200, completion("I would rather not."))
 
     node = node_of(main_job.run("1.1", max_attempts=2), "1.1")

@@ -57,6 +57,7 @@ def run(
     transactional_db: None,
     settings: Any,
     tmp_path: Path,
+    no_backoff: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Run]:
     """Runs plain stories against a simulator with such faults; gives the report and the simulator's counts."""
@@ -65,7 +66,6 @@ def run(
     settings.SWARM_CHECK_COMMAND = ""
     settings.SWARM_CHAT_MODEL = "simulator"
     settings.SWARM_CALL_TIMEOUT = 60
-    monkeypatch.setattr("swarm.engine.attempts.BACKOFF_BASE_S", 0.0)
 
     def run_all(shares: dict[Fault, float], **options: Any) -> tuple[ExecutionReport, Stats]:
         server = simulator.enter_context(SimulatorServer(SimulatorOptions(fault_shares=shares, seed=1)))

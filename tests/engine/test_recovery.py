@@ -56,7 +56,7 @@ def test_nodes_go_back_into_the_queue_when_their_process_stops_and_are_finished_
     assert report_of(execution)["status"] == Execution.Status.COMPLETED
 
 
-def test_a_node_whose_process_died_is_taken_up_again_with_its_paths_free(main_job: MainJob) -> None:
+def test_a_node_whose_process_died_is_taken_up_again_and_had_kept_its_paths(main_job: MainJob) -> None:
     execution = _start_without_running(main_job, "1.1")
     node = _pretend_to_run("1.1", lease_expires_at=now() - timedelta(seconds=1))
     claim_path(
@@ -64,13 +64,14 @@ def test_a_node_whose_process_died_is_taken_up_again_with_its_paths_free(main_jo
     )
 
     assert put_back_lost_nodes() == 1
-    assert not FileLock.objects.held(now()).exists()
+    assert FileLock.objects.held(now()).get().node == node
     dispatch_orphans()
     executor.drain()
 
     done = node_of(report_of(execution), "1.1")
     assert (done["status"], done["attempt"]) == (Node.Status.COMPLETED, 2)
     assert Event.objects.filter(type="swarm:node-retrying", data__error__code="worker_lost").exists()
+    assert not FileLock.objects.held(now()).exists()
 
 
 def test_a_node_with_a_heartbeat_is_left_alone_however_old_it_is(main_job: MainJob) -> None:

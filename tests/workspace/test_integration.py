@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from swarm.workspace import integration
 from swarm.workspace.errors import BranchLocked, NoSuchBranch, PathClash
 from swarm.workspace.integration import advance_branch, build_commit
+from swarm.workspace.leftovers import LEFT_OVER_S
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
 from tests.workspace.repositories import commit_all, commit_on, history, make_repository
@@ -157,11 +160,29 @@ def test_gits_own_lock_on_the_branch_is_respected(repository: Repository, monkey
     commit = commit_on(repository, head, {"a": b"1"})
     lock = repository.root / ".git" / "refs" / "heads" / f"{BRANCH}.lock"
     lock.touch()
-    with pytest.raises(BranchLocked, match="remove the lock file"):
+    with pytest.raises(BranchLocked, match="by another git process"):
         advance_branch(repository, BRANCH, expected=head, commit=commit)
     assert repository.branch_head(BRANCH) == head
     lock.unlink()
     assert advance_branch(repository, BRANCH, expected=head, commit=commit) is True
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_the_lock_that_a_killed_process_left_is_removed_once_it_is_old(
+    repository: Repository, tmp_path: Path, is_linked: bool
+) -> None:
+    head = repository.head_commit()
+    commit = commit_on(repository, head, {"a": b"1"})
+    lock = repository.root / ".git" / "refs" / "heads" / f"{BRANCH}.lock"
+    lock.touch()
+    long_ago = time.time() - LEFT_OVER_S
+    os.utime(lock, (long_ago, long_ago))
+    if is_linked:
+        repository.handle.add_worktree("linked", str(tmp_path / "linked"))
+        repository = Repository.open(tmp_path / "linked")
+    assert advance_branch(repository, BRANCH, expected=head, commit=commit) is True
+    assert repository.branch_head(BRANCH) == commit
+    assert not lock.exists()
 
 
 def add_file(repository: Repository, path: str) -> None:

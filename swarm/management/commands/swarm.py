@@ -24,6 +24,7 @@ from swarm.engine.backlog import Backlog, read_backlog
 from swarm.engine.executor import executor
 from swarm.engine.plan_report import report_run
 from swarm.engine.planning import plan_run, read_dependencies
+from swarm.engine.recovery import Recovery
 from swarm.engine.report import ExecutionReport, execution_report, execution_summaries
 from swarm.errors import SwarmError
 from swarm.locks.log import WEEK_S, ConflictFilter
@@ -67,6 +68,9 @@ class Command(BaseCommand):
         retry = self._verb(verbs, "retry", "run failed nodes again")
         retry.add_argument("execution", type=_execution_id)
         retry.add_argument("nodes", nargs="*", metavar="NODE", type=_execution_id)
+        retry.add_argument(
+            "--from-last-turn", action="store_true", help="go on behind the last turn that came to something"
+        )
         listing = self._verb(verbs, "list", "list executions, newest first")
         listing.add_argument("--status", choices=Execution.Status.values)
         listing.add_argument("--limit", type=int, default=50)
@@ -125,7 +129,7 @@ class Command(BaseCommand):
             show_plan(report, console(self.stdout))
 
     def _retry(self, options: dict[str, Any]) -> None:
-        execution = lifecycle.retry(options["execution"], options["nodes"] or None)
+        execution = lifecycle.retry(options["execution"], options["nodes"] or None, resume=options["from_last_turn"])
         self._see_through(execution.pk, options)
 
     def _status(self, options: dict[str, Any]) -> None:
@@ -212,6 +216,8 @@ class Command(BaseCommand):
     def _see_through(self, execution_id: uuid.UUID, options: dict[str, Any]) -> None:
         """Watch an execution that runs in this process to its end and exit with what came of it."""
         exit_status = 0
+        recovery = Recovery(execution_id)
+        recovery.start()
         with on_first_signal(raise_stopped):
             try:
                 watch(execution_id, console(self.stderr if options["json"] else self.stdout))
@@ -219,6 +225,8 @@ class Command(BaseCommand):
             except Stopped as stopped:
                 exit_status = stopped.exit_status
                 self._stop(execution_id, stopped)
+            finally:
+                recovery.stop()
         report = execution_report(Execution.objects.get(pk=execution_id))
         self._show(report, options)
         if report["paused"]:
