@@ -2,6 +2,9 @@
 
 What another process asks for stands in the rows, which are looked at every `LOOK_S` seconds while any node runs: one
 query for all of them, so that a cancel is noticed within a second without a channel between the processes.
+
+A process that cannot renew its leases stops its nodes before others take them up, and one whose node was taken up by
+another stops its own copy: what either would write is refused anyway, but they must not go on paying for it.
 """
 
 from __future__ import annotations
@@ -28,11 +31,27 @@ log = structlog.get_logger(__name__)
 LOOK_S = 0.5
 CANCELLED = "It was cancelled."
 PAUSED = "The execution was paused."
+TAKEN = "Another process has taken the node up, or it has ended."
+UNHEARD = "The node's lease could not be renewed; whoever can goes on with it."
+GIVEN_UP_AFTER = 2 / 3
+"""The share of a lease after which a process that could not renew it stops its nodes by itself."""
 
 
 def lease() -> timedelta:
     """How long a node counts as running after its process was last heard of."""
     return timedelta(seconds=settings.SWARM_NODE_LEASE)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A node that runs here, and how to stop it."""
+
+    node: Node
+    cancellation: Cancellation
+
+    def is_current(self, row: Node | None) -> bool:
+        """Whether the node's row, which is locked, is about this run still."""
+        return row is not None and row.status == Node.Status.RUNNING and row.attempt <= self.node.attempt
 
 
 @dataclass(frozen=True)
@@ -49,28 +68,31 @@ class _Heart:
 
 
 class RunningNodes:
-    """The nodes of this process with their cancellations; a heartbeat thread lives while there are any."""
+    """The nodes of this process with their cancellations; a heartbeat thread lives while there are any.
+
+    A node may be here twice for a while, if this process has taken up again what it had lost itself.
+    """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._cancellations: dict[uuid.UUID, Cancellation] = {}
+        self._runs: list[_Run] = []
         self._heart: _Heart | None = None
 
     @contextmanager
     def registered(self, node: Node) -> Iterator[Cancellation]:
         """Register a node for as long as it runs here."""
-        cancellation = Cancellation()
+        run = _Run(node, Cancellation())
         with self._mutex:
-            self._cancellations[node.pk] = cancellation
+            self._runs.append(run)
             if self._heart is None:
                 self._heart = self._start_heart()
         try:
-            yield cancellation
+            yield run.cancellation
         finally:
             last_heart = None
             with self._mutex:
-                del self._cancellations[node.pk]
-                if not self._cancellations:
+                self._runs.remove(run)
+                if not self._runs:
                     last_heart, self._heart = self._heart, None
             if last_heart is not None:
                 last_heart.stop()
@@ -78,7 +100,7 @@ class RunningNodes:
     def here(self) -> list[uuid.UUID]:
         """The nodes that run in this process."""
         with self._mutex:
-            return list(self._cancellations)
+            return [run.node.pk for run in self._runs]
 
     def cancel(self, node_ids: Iterable[uuid.UUID], reason: str) -> None:
         """Stop those of the nodes that run here, at once."""
@@ -96,8 +118,9 @@ class RunningNodes:
             cancellation.withdraw(reason)
 
     def _found(self, node_ids: Iterable[uuid.UUID]) -> list[Cancellation]:
+        wanted = set(node_ids)
         with self._mutex:
-            return [it for node_id in node_ids if (it := self._cancellations.get(node_id))]
+            return [run.cancellation for run in self._runs if run.node.pk in wanted]
 
     def _start_heart(self) -> _Heart:
         stopping = threading.Event()
@@ -109,6 +132,7 @@ class RunningNodes:
         """Renew leases and notice what another process asked for, until no node is left."""
         beat_s = settings.SWARM_NODE_LEASE / 3
         renewed_s = time.monotonic()
+        deadman = self._arm()
         try:
             while not stopping.wait(min(LOOK_S, beat_s)):
                 close_old_connections()
@@ -117,10 +141,20 @@ class RunningNodes:
                     if time.monotonic() - renewed_s >= beat_s:
                         self._renew()
                         renewed_s = time.monotonic()
+                        _disarm(deadman)
+                        deadman = self._arm()
                 except DatabaseError as error:
                     log.warning("heartbeat.failed", error=str(error))
         finally:
+            _disarm(deadman)
             connections.close_all()
+
+    def _arm(self) -> threading.Timer:
+        """Stop all nodes here unless this is put off in time: a thread of its own, for the database may hang."""
+        deadman = threading.Timer(settings.SWARM_NODE_LEASE * GIVEN_UP_AFTER, lambda: self.cancel(self.here(), UNHEARD))
+        deadman.daemon = True
+        deadman.start()
+        return deadman
 
     def _look(self) -> None:
         """Do what the rows ask of the nodes that run here."""
@@ -136,15 +170,27 @@ class RunningNodes:
                 self.withdraw([node_id], PAUSED)
 
     def _renew(self) -> None:
-        """Extend the leases of the nodes that still run, and of their claims.
+        """Extend the leases of the nodes that are this process's still, and of their claims; stop the others.
 
-        Under the lock of the nodes' rows: a node that comes to rest at this very moment keeps its claims for longer.
+        Under the lock of the nodes' rows: a node that comes to rest at this very moment keeps its claims for longer,
+        and an attempt that this process itself has begun is not taken for another's.
         """
+        with self._mutex:
+            runs = list(self._runs)
         with transaction.atomic():
-            rows = Node.objects.select_for_update().filter(pk__in=self.here(), status=Node.Status.RUNNING)
-            running = [node.pk for node in rows.order_by("pk")]
-            Node.objects.filter(pk__in=running).update(lease_expires_at=now() + lease())
-            renew_claims(running)
+            here = Node.objects.select_for_update().filter(pk__in=[run.node.pk for run in runs]).order_by("pk")
+            rows = {row.pk: row for row in here.only("status", "attempt")}
+            lost = [run for run in runs if not run.is_current(rows.get(run.node.pk))]
+            own = [run.node.pk for run in runs if run not in lost]
+            Node.objects.filter(pk__in=own).update(lease_expires_at=now() + lease())
+            renew_claims(own)
+        for run in lost:
+            run.cancellation.cancel(TAKEN)
+
+
+def _disarm(deadman: threading.Timer) -> None:
+    deadman.cancel()
+    deadman.join()
 
 
 running_nodes = RunningNodes()

@@ -6,11 +6,10 @@ from functools import partial
 
 import pytest
 
-from swarm.cancellation import Cancellation
 from swarm.engine.closing import complete_node
+from swarm.engine.landing import Landing
 from swarm.engine.lifecycle import cancel_node
 from swarm.engine.stopping import refuse_cancelled
-from swarm.engine.timesheet import Timesheet
 from swarm.errors import Cancelled
 from swarm.events.record import recording
 from swarm.models import Node, WrongStatus
@@ -25,7 +24,7 @@ def test_completing_and_being_cancelled_at_once_has_one_outcome() -> None:
         try:
             with recording(node.execution_id) as record:
                 refuse_cancelled(record, node)
-                complete_node(record, node, Timesheet(node, Cancellation()), commit="c" * 40, files=[], summary="")
+                complete_node(record, node, Landing("c" * 40, files=[], summary="", head="c" * 40))
         except Cancelled:
             return False
         return True
