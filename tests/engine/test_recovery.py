@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -18,7 +19,7 @@ from swarm.events.record import recording
 from swarm.locks.claims import claim_path
 from swarm.models import Event, Execution, FileLock, Node
 from tests.chat.server import Exchange
-from tests.engine.test_cancelling import wait_until
+from tests.factories import PATIENCE_S, in_thread, make_nodes, run_threads, wait_until
 from tests.main_job import MainJob, node_of, play, report_of
 
 
@@ -130,12 +131,12 @@ def test_the_recovery_thread_takes_up_what_was_left_and_stops_when_told(main_job
     assert not [thread for thread in threading.enumerate() if thread.name == "swarm-recovery"]
 
 
-def _start_without_running(main_job: MainJob, story: str) -> Execution:
+def _start_without_running(main_job: MainJob, *stories: str) -> Execution:
     """Start an execution as a process does that dies before it hands out the nodes."""
     dispatched = executor.submit
     executor.submit = lambda run, node_id: None  # type: ignore[method-assign]
     try:
-        return main_job.start(story)
+        return main_job.start(*stories)
     finally:
         executor.submit = dispatched  # type: ignore[method-assign]
 
@@ -146,3 +147,49 @@ def _pretend_to_run(story: str, *, lease_expires_at: object) -> Node:
         record.execution.start()
         node.start(lease_expires_at=lease_expires_at)  # type: ignore[arg-type]
     return node
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_processes_that_look_at_once_one_puts_each_lost_node_back() -> None:
+    nodes = make_nodes(6, executions=3)
+    Node.objects.update(lease_expires_at=now() - timedelta(seconds=1))
+
+    counts = run_threads([put_back_lost_nodes] * 6)
+
+    while Node.objects.lost(now()).exists():  # someone was passed over because others were at it
+        counts.append(put_back_lost_nodes())
+    assert sum(counts) == len(nodes)
+    assert Event.objects.filter(type="swarm:node-retrying").count() == len(nodes)
+    assert set(Node.objects.values_list("max_attempts", flat=True)) == {4}
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_an_execution_at_which_another_process_is_at_work_keeps_recovery_from_no_other() -> None:
+    busy, other = make_nodes(2, executions=2)
+    Node.objects.update(lease_expires_at=now() - timedelta(seconds=1))
+
+    with recording(busy.execution_id):
+        assert in_thread(put_back_lost_nodes).result(PATIENCE_S) == 1
+
+    assert list(Node.objects.lost(now())) == [busy]
+    assert put_back_lost_nodes() == 1
+    assert Node.objects.get(pk=other.pk).status == Node.Status.PENDING
+
+
+def test_a_node_that_was_put_back_is_handed_out_although_others_of_its_execution_run(
+    main_job: MainJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _start_without_running(main_job, "1.1", "2.3", "3.3")
+    back = _pretend_to_run("2.3", lease_expires_at=now() - timedelta(seconds=1))
+    Node.objects.filter(story_id="1.1").update(
+        status=Node.Status.RUNNING, attempt=1, lease_expires_at=now() + timedelta(hours=1)
+    )
+    assert put_back_lost_nodes() == 1
+    submitted: list[object] = []
+    monkeypatch.setattr(executor, "submit", lambda run, node_id: submitted.append(node_id))
+
+    dispatch_orphans(uuid.UUID(int=1))
+    assert submitted == []
+    dispatch_orphans()
+    assert back.pk in submitted
