@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
-from swarm.models import Execution, Node
+from swarm.models import Execution, Node, Turn
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; only a failing test waits that long."""
@@ -51,6 +51,21 @@ def make_node(execution: Execution, **values: Any) -> Node:
         "max_attempts": 3,
     }
     return Node.objects.create(execution=execution, **defaults | values)
+
+
+def make_turn(node: Node, number: int, answer: str = "done", **values: Any) -> Turn:
+    """One more turn of a node's first attempt, with a tool's answer, or what `values` make of it."""
+    defaults: dict[str, Any] = {
+        "attempt": 1,
+        "reply": {"role": "assistant", "content": f"turn {number}"},
+        "results": [{"role": "tool", "tool_call_id": "c", "content": answer}],
+        "state": {},
+        "prompt_tokens": 10,
+        "completion_tokens": 2,
+        "queued_s": 0.5,
+        "upstream_s": 1.5,
+    }
+    return Turn.objects.create(node=node, number=number, **defaults | values)
 
 
 def make_nodes(count: int, *, executions: int = 1) -> list[Node]:

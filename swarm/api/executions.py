@@ -102,8 +102,8 @@ def resume(request: HttpRequest, execution_id: uuid.UUID) -> Status[Any]:
 @router.post("/retry/{uuid:execution_id}", auth=OPERATORS, response={202: report.ExecutionReport})
 def retry(request: HttpRequest, execution_id: uuid.UUID, body: RetryBody | None = None) -> Status[Any]:
     """Run failed nodes again; with `nodes`, those of the failed and cancelled ones. Nothing to retry is a 409."""
-    resume = body is not None and body.start == "last_turn"
-    lifecycle.retry(execution_id, body.nodes if body else None, resume=resume)
+    nodes, resume = (body.nodes, body.is_resume) if body else (None, False)
+    lifecycle.retry(execution_id, nodes, resume=resume)
     return Status(202, _report(execution_id))
 
 

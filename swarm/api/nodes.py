@@ -15,7 +15,7 @@ from ninja.responses import Status
 from swarm.api.auth import OPERATORS, name_of
 from swarm.api.errors import NotFound
 from swarm.api.paging import Page, PageQuery, page_of_rows
-from swarm.api.schemas import CancelBody, NodeDetail, Turn
+from swarm.api.schemas import CancelBody, NodeDetail, NodeRetryBody, Turn
 from swarm.engine import lifecycle
 from swarm.engine.report import node_report
 from swarm.engine.stopping import proof_of_stop
@@ -39,9 +39,10 @@ def cancel(request: HttpRequest, node_id: uuid.UUID, body: CancelBody | None = N
 
 
 @router.post("/{uuid:node_id}/retry", auth=OPERATORS, response={202: NodeDetail})
-def retry(request: HttpRequest, node_id: uuid.UUID) -> Status[Any]:
+def retry(request: HttpRequest, node_id: uuid.UUID, body: NodeRetryBody | None = None) -> Status[Any]:
     """Run a failed or cancelled node again, also while others of its execution run. Any other: 409."""
-    lifecycle.retry(Node.objects.values_list("execution_id", flat=True).get(pk=node_id), [node_id])
+    execution_id = Node.objects.values_list("execution_id", flat=True).get(pk=node_id)
+    lifecycle.retry(execution_id, [node_id], resume=body is not None and body.is_resume)
     return Status(202, _detail(node_id))
 
 

@@ -80,13 +80,22 @@ class PlanQuery(Schema):
     developers: int | None = Field(None, ge=1, le=LARGEST)
 
 
-class RetryBody(Body):
-    """Which nodes to run again, all failed ones if left out, and from where."""
+class NodeRetryBody(Body):
+    """From where to run a node again."""
 
-    nodes: list[uuid.UUID] | None = Field(None, max_length=10_000)
     start: Literal["start", "last_turn"] = Field(
         "start", alias="from", description="From the start, or from behind the last turn that came to something."
     )
+
+    @property
+    def is_resume(self) -> bool:
+        return self.start == "last_turn"
+
+
+class RetryBody(NodeRetryBody):
+    """Which nodes to run again, all failed ones if left out, and from where."""
+
+    nodes: list[uuid.UUID] | None = Field(None, max_length=10_000)
 
 
 class CancelBody(Body):

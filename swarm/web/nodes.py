@@ -60,7 +60,8 @@ def cancel(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
     row = get_object_or_404(Node, pk=node_id)
-    return _act(request, node_id, partial(lifecycle.retry, row.execution_id, [node_id]), "The story runs again.")
+    action = partial(lifecycle.retry, row.execution_id, [node_id], resume=request.POST.get("from") == "last_turn")
+    return _act(request, node_id, action, "The story runs again.")
 
 
 def _act(request: HttpRequest, node_id: uuid.UUID, action: Callable[[], object], done: str) -> HttpResponse:

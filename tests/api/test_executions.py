@@ -13,7 +13,7 @@ from swarm.events.record import recording
 from swarm.models import Activity, ApiToken, Execution, Node, Period
 from swarm.workspace.repository import Repository
 from tests.api.client import ApiClient, problem
-from tests.factories import make_execution, make_node
+from tests.factories import make_execution, make_node, make_turn
 
 NOWHERE = uuid.UUID(int=1)
 
@@ -228,6 +228,27 @@ def test_named_nodes_are_queued_again_and_no_others(writer: ApiClient) -> None:
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.status, second.status) == (Node.Status.FAILED, Node.Status.PENDING)
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize("path", ["retry/{execution}", "nodes/{node}/retry"])
+@pytest.mark.parametrize(("start", "conversation", "left_out"), [("start", 0, []), ("last_turn", 1, [2])])
+def test_a_retry_begins_anew_or_goes_on_behind_the_last_good_turn(
+    writer: ApiClient, path: str, start: str, conversation: int, left_out: list[int]
+) -> None:
+    execution = make_execution(status=Execution.Status.FAILED)
+    node = make_node(execution, status=Node.Status.FAILED, conversation=1)
+    make_turn(node, 1)
+    make_turn(node, 2, "Error: not_finished.")
+    path = f"/api/swarm/{path}".format(execution=execution.pk, node=node.pk)
+
+    problem(writer.post(path, {"from": "the middle"}), 422, "invalid_request")
+    assert writer.post(path, {"from": start}).status_code == 202
+
+    node.refresh_from_db()
+    assert (node.status, node.conversation) == (Node.Status.PENDING, conversation)
+    transcript = writer.get(f"/api/swarm/nodes/{node.pk}/transcript").json()["items"]
+    assert [turn["number"] for turn in transcript if turn["set_aside"]] == left_out
 
 
 @pytest.mark.usefixtures("still")

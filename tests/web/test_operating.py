@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 from swarm.engine import lifecycle
 from swarm.models import Execution
 from swarm.simulator.workspace import make_workspace
-from tests.factories import make_execution, make_node
+from tests.factories import make_execution, make_node, make_turn
 
 pytestmark = pytest.mark.django_db
 
@@ -218,6 +218,22 @@ def test_retrying_runs_the_failed_stories_again(page: Client) -> None:
     failed.refresh_from_db()
     assert failed.status == "pending"
     assert "The failed stories run again." in html
+
+
+@pytest.mark.parametrize("path", ["/executions/{execution}/retry/", "/nodes/{node}/retry/"])
+def test_a_retry_can_go_on_behind_the_last_good_turn(page: Client, path: str) -> None:
+    execution = make_execution(status="failed", started_at=now(), finished_at=now())
+    node = make_node(execution, status="failed", error_code="x", error_message="y", conversation=1)
+    make_turn(node, 1, added=[{"role": "user", "content": "Mind the salt."}])
+    make_turn(node, 2, "Error: not_finished.")
+    assert "From the last good turn" in page.get(f"/executions/{execution.pk}/").content.decode()
+    assert "From its last good turn" in page.get(f"/nodes/{node.pk}/").content.decode()
+    page.post(path.format(execution=execution.pk, node=node.pk), {"from": "last_turn"})
+    node.refresh_from_db()
+    assert (node.status, node.conversation) == ("pending", 1)
+    html = page.get(f"/nodes/{node.pk}/").content.decode()
+    assert html.count("set aside") == 1
+    assert "Mind the salt." in html
 
 
 def test_retrying_where_nothing_failed_is_refused_in_a_sentence(page: Client) -> None:
