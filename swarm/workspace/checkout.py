@@ -6,18 +6,23 @@ threads can do it at once and none can reach the user's repository through it.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pygit2
 from pygit2.enums import FileMode
 
-from swarm.workspace.errors import PathOutsideWorkspace
+from swarm.workspace.beneath import Folder
+from swarm.workspace.errors import PathOutsideWorkspace, UnsafeFolder
+from swarm.workspace.modes import file_modes
+from swarm.workspace.mutex import try_lock
+from swarm.workspace.removal import remove_folder
 from swarm.workspace.repository import Repository
+from swarm.workspace.snapshot import MAX_WRITE_BYTES
 
 
 @contextmanager
@@ -26,37 +31,84 @@ def checked_out(
 ) -> Iterator[Path]:
     """Give a folder below `root` that holds `commit` with `changes`; it is removed at the end of the block.
 
-    Symbolic links are made as they are, a submodule is an empty folder, a Git LFS file its pointer.
+    Symbolic links are made as they are, a submodule is an empty folder, a Git LFS file its pointer. Raises
+    `UnsafeFolder` if others can reach `root`, `PathOutsideWorkspace` for a commit that git would not check out either.
     """
-    with _private_folder(root) as folder:
+    make_private(root)
+    with _own_folder(root) as folder:
         tree = folder / "workspace"
         tree.mkdir()
-        _write_tree(repository, commit, changes, tree)
+        with Folder(tree) as place:
+            _write_tree(repository, commit, changes, place)
         yield tree
 
 
+def rewritten_files(
+    repository: Repository, *, commit: str, changes: Mapping[str, bytes | None], directory: Path
+) -> dict[str, bytes | None]:
+    """What differs in the checkout of `commit` with `changes` after something ran there: new content by path.
+
+    None stands for a file that is gone, is no plain file any more or has become too large for a node. Not looked at are
+    files that the checkout did not hold at first, those that were too large before, and permissions.
+    """
+    expected = {
+        path: entry.id
+        for path, entry in repository.entries(commit)
+        if entry.is_file and path not in changes and repository.blob_size(entry) <= MAX_WRITE_BYTES
+    }
+    expected |= {path: pygit2.hash(content) for path, content in changes.items() if content is not None}
+    try:
+        place = Folder(directory)
+    except OSError:
+        return dict.fromkeys(expected)  # the folder itself is gone, or a link now
+    with place:
+        found = ((path, place.read(path, max_bytes=MAX_WRITE_BYTES)) for path in expected)
+        return {path: content for path, content in found if content is None or pygit2.hash(content) != expected[path]}
+
+
+def make_private(root: Path) -> None:
+    """Make the folder `root` for this user alone. Raises `UnsafeFolder` if it is there and others can reach it."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_private(root):
+        raise UnsafeFolder(
+            f"{root} is not a folder of this user alone, so no checkout can be made there: remove it, or set TMPDIR."
+        )
+
+
 def remove_leftovers(root: Path) -> int:
-    """Remove the checkouts of processes that have died; return how many. Those in use are left alone."""
+    """Remove the checkouts of processes that have died; return how many. Those in use are left alone.
+
+    So is all of a folder that others can reach.
+    """
+    if not _is_private(root):
+        return 0
     removed = 0
     for lock_path in root.glob("*.lock"):
         with suppress(FileNotFoundError), lock_path.open("rb") as lock:
-            if _try_lock(lock.fileno()):
+            if try_lock(lock.fileno()):
                 _remove(lock_path)
                 removed += 1
     return removed
 
 
+def _is_private(root: Path) -> bool:
+    """Whether `root` is there, a folder and no link, and open to this user alone."""
+    if not os.path.lexists(root):
+        return False
+    found = root.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
 @contextmanager
-def _private_folder(root: Path) -> Iterator[Path]:
+def _own_folder(root: Path) -> Iterator[Path]:
     """Make a folder whose lock file beside it tells the living from the dead: the kernel unlocks it with the process.
 
     The lock file comes first and goes last, so that a folder without one cannot be left over.
     """
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         descriptor, name = tempfile.mkstemp(prefix="checkout-", suffix=".lock", dir=root)
         # Between these two lines remove_leftovers may have taken the file for a dead one's, and unlinked it.
-        if _try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+        if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
             break
         os.close(descriptor)
     lock_path = Path(name)
@@ -69,50 +121,34 @@ def _private_folder(root: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _remove(lock_path: Path) -> None:
     """Remove a folder, then its lock file; what a process still writes to is left for `remove_leftovers`."""
-    folder = lock_path.with_suffix("")
-    shutil.rmtree(folder, ignore_errors=True)
-    if not folder.exists():
+    if remove_folder(lock_path.with_suffix("")):
         lock_path.unlink()
 
 
-def _write_tree(repository: Repository, commit: str, changes: Mapping[str, bytes | None], tree: Path) -> None:
-    entries = dict(repository.entries(commit))
+def _write_tree(repository: Repository, commit: str, changes: Mapping[str, bytes | None], place: Folder) -> None:
+    entries = {path: entry for path, entry in repository.entries(commit) if path not in changes}
+    modes = file_modes(repository, commit, changes)
+    for path in (*entries, *modes):
+        _refuse_breakout(path)
     for path, entry in entries.items():
-        if entry.is_file and path not in changes:
-            _write_file(_place(tree, path), repository.read_blob(entry), entry.mode)
-    for path, content in changes.items():
-        if content is not None:
-            mode = entries[path].mode if path in entries else FileMode.BLOB
-            _write_file(_place(tree, path), content, mode)
+        if entry.is_file:
+            place.write_new(path, repository.read_blob(entry), permissions=_permissions(entry.mode))
+    for path, mode in modes.items():
+        place.write_new(path, changes[path] or b"", permissions=_permissions(mode))
     for path, entry in entries.items():  # links last, so that no file is ever written through one
         if entry.mode == FileMode.LINK:
-            _place(tree, path).symlink_to(os.fsdecode(repository.read_blob(entry)))
+            place.make_link(path, os.fsdecode(repository.read_blob(entry)))
         elif entry.mode == FileMode.COMMIT:
-            _place(tree, path).mkdir()
+            place.make_folder(path)
 
 
-def _place(tree: Path, path: str) -> Path:
-    """Where `path` goes, its folders made. A tree made by hand can hold names that git would not check out either."""
-    names = path.split("/")
-    if any(name in ("", ".", "..") or name.casefold() == ".git" for name in names):
+def _refuse_breakout(path: str) -> None:
+    """A tree made by hand can hold names that git would not check out either."""
+    if any(name in ("", ".", "..") or name.casefold() == ".git" for name in path.split("/")):
         raise PathOutsideWorkspace(f"The commit holds {path!r}, which must not be checked out: remove it there.")
-    place = tree.joinpath(*names)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
 
 
-def _write_file(place: Path, content: bytes, mode: int) -> None:
-    permissions = 0o777 if mode == FileMode.BLOB_EXECUTABLE else 0o666
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, permissions)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+def _permissions(mode: int) -> int:
+    return 0o777 if mode == FileMode.BLOB_EXECUTABLE else 0o666

@@ -64,6 +64,12 @@ class BranchLocked(SwarmError):
     retryable = True
 
 
+class UnsafeFolder(SwarmError):
+    """The folder for checkouts is a link, or belongs to or is open to other users of the machine."""
+
+    code = "unsafe_folder"
+
+
 class LostUpdate(SwarmError):
     """A file that a node has changed was changed on the branch too, which its claim should have made impossible."""
 

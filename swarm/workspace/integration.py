@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 
 import pygit2
-from pygit2.enums import FileMode
 
 from swarm.workspace.clash import refuse_clash
 from swarm.workspace.errors import BranchLocked
 from swarm.workspace.leftovers import remove_leftover_lock
+from swarm.workspace.modes import file_modes
 from swarm.workspace.repository import Repository, branch_ref
 from swarm.workspace.trouble import disk_trouble
 
@@ -33,24 +33,22 @@ def build_commit(
 ) -> str:
     """Write a commit on top of `parent` and return its id; no branch moves.
 
-    `changes` maps paths to new content, None deletes. A file that `parent` has keeps its mode. Raises `PathClash`
+    `changes` maps paths to new content, None deletes; for modes see `file_modes`. Raises `PathClash`
     where a new path cannot stand beside what `parent` holds.
     """
     git = repository.handle
     index = pygit2.Index()  # in memory: the user's index is not involved
     index.read_tree(git[parent].peel(pygit2.Tree))
+    modes = file_modes(repository, parent, changes)
     for path, content in sorted(changes.items(), key=lambda change: change[1] is not None):  # deletions make room
         entry = repository.entry(parent, path)
         if content is None:
             if entry is not None:
                 index.remove(path)
             continue
-        if entry is not None and entry.is_file:
-            mode = FileMode(entry.mode)
-        else:
+        if entry is None or not entry.is_file:
             refuse_clash(repository, parent, changes, path)
-            mode = FileMode.BLOB
-        index.add(pygit2.IndexEntry(path, git.create_blob(content), mode))
+        index.add(pygit2.IndexEntry(path, git.create_blob(content), modes[path]))
     signature = pygit2.Signature(author, f"{author}@swarm.invalid")
     text = _with_trailers(message, trailers)
     return str(git.create_commit(None, signature, signature, text, index.write_tree(git), [parent]))

@@ -118,6 +118,13 @@ class Snapshot:
             raise EditNotUnique(_explain_edit(path, old_text, text, lines))
         self._changes[path] = _encode(path, text.replace(old_text, new_text, 1))
 
+    def overwrite(self, files: Mapping[str, bytes]) -> None:
+        """Replace the contents of files that are there, by any bytes, all or none. Raises `Refused`."""
+        for path in files:
+            if not self._has(path):
+                raise self._missing(path)
+        self._changes.update(files)
+
     def delete(self, path: str) -> None:
         """Delete a file. Raises `Refused`."""
         path = normalise(path)

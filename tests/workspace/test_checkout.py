@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ import pygit2
 import pytest
 from pygit2.enums import FileMode
 
-from swarm.workspace.checkout import checked_out, remove_leftovers
-from swarm.workspace.errors import PathOutsideWorkspace
+from swarm.workspace.checkout import checked_out, remove_leftovers, rewritten_files
+from swarm.workspace.errors import PathOutsideWorkspace, UnsafeFolder
 from swarm.workspace.repository import Repository
 from tests.workspace.repositories import USER, commit_all, make_repository
 
@@ -149,3 +151,85 @@ def test_a_lock_file_that_a_cleaner_took_for_a_dead_ones_is_given_up(
 
 def test_removing_leftovers_where_nothing_was_ever_made_is_harmless(root: Path) -> None:
     assert remove_leftovers(root) == 0
+
+
+# The folder for checkouts
+
+
+def test_the_folder_for_checkouts_is_made_for_its_user_alone(repository: Repository, root: Path) -> None:
+    with checked_out(repository, commit=repository.head_commit(), changes={}, root=root):
+        assert root.stat().st_mode & 0o777 == 0o700
+
+
+def make_link(root: Path) -> None:
+    (root.parent / "elsewhere").mkdir(mode=0o700)
+    root.symlink_to("elsewhere")
+
+
+def make_open(root: Path) -> None:
+    root.mkdir()
+    root.chmod(0o750)
+
+
+def make_foreign(root: Path) -> None:
+    root.mkdir(mode=0o700)
+    os.chown(root, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_link,
+        make_open,
+        pytest.param(make_foreign, marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")),
+    ],
+)
+def test_a_folder_that_others_could_have_prepared_is_refused(
+    repository: Repository, root: Path, make: Callable[[Path], None]
+) -> None:
+    make(root)
+    with (
+        pytest.raises(UnsafeFolder, match="remove it, or set TMPDIR"),
+        checked_out(repository, commit=repository.head_commit(), changes={}, root=root),
+    ):
+        pass
+    assert list(root.iterdir()) == []
+    (root / "checkout-1.lock").touch()
+    assert remove_leftovers(root) == 0
+    assert (root / "checkout-1.lock").exists()
+
+
+# What a check has changed
+
+
+def test_of_what_changed_in_a_checkout_the_new_content_is_given(repository: Repository, root: Path) -> None:
+    changes = {"src/app.py": b"x = 2\n", "new.py": b"n\n", "src/gone.py": None}
+    commit = repository.head_commit()
+    with checked_out(repository, commit=commit, changes=changes, root=root) as folder:
+        assert rewritten_files(repository, commit=commit, changes=changes, directory=folder) == {}
+        (folder / "README.md").write_bytes(b"# Title\n")
+        (folder / "new.py").write_bytes(b"N\n")
+        (folder / "src" / "gone.py").write_bytes(b"back")
+        (folder / "cache").write_bytes(b"")
+        (folder / "src" / "app.py").unlink()
+        assert rewritten_files(repository, commit=commit, changes=changes, directory=folder) == {
+            "README.md": b"# Title\n",
+            "new.py": b"N\n",
+            "src/app.py": None,
+        }
+
+
+def test_a_file_written_again_as_it_was_has_not_changed(repository: Repository, root: Path) -> None:
+    commit = repository.head_commit()
+    with checked_out(repository, commit=commit, changes={}, root=root) as folder:
+        (folder / "README.md").unlink()
+        (folder / "README.md").write_bytes(FILES["README.md"])
+        assert rewritten_files(repository, commit=commit, changes={}, directory=folder) == {}
+
+
+def test_in_a_checkout_that_has_become_a_link_nothing_is_read(repository: Repository, root: Path) -> None:
+    commit = repository.head_commit()
+    with checked_out(repository, commit=commit, changes={}, root=root) as folder:
+        folder.rename(folder.parent / "away")
+        folder.symlink_to("away")
+        assert rewritten_files(repository, commit=commit, changes={}, directory=folder) == dict.fromkeys(FILES)

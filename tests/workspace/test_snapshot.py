@@ -320,6 +320,17 @@ def test_deleting_a_file_of_ones_own_leaves_no_change(snapshot: Snapshot) -> Non
     assert snapshot.changes == {}
 
 
+def test_whole_contents_are_replaced_all_or_none_and_only_of_files_that_are_there(snapshot: Snapshot) -> None:
+    snapshot.write("mine", "x\n")
+    snapshot.overwrite({"mine": b"y\n", "logo.png": b"\x89PNG\0\2"})
+    assert snapshot.changes == {"mine": b"y\n", "logo.png": b"\x89PNG\0\2"}
+    with pytest.raises(NoSuchFile):
+        snapshot.overwrite({"mine": b"z\n", "nowhere": b""})
+    with pytest.raises(NotAFile):
+        snapshot.overwrite({"mine": b"z\n", "src": b""})
+    assert snapshot.changes["mine"] == b"y\n"
+
+
 # Editing
 
 
