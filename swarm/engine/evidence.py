@@ -1,21 +1,25 @@
-"""Runs the check command on a node's work and keeps the result as a row."""
+"""Runs the check command on a node's work, takes in what a formatter in it changed, and keeps the result as a row."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from django.conf import settings
 
 from swarm.engine.errors import CheckCommandMissing
+from swarm.engine.rewritten import drop, take_in
 from swarm.engine.work import Work
 from swarm.models import Activity, CheckRun
-from swarm.workspace.checkout import checked_out
+from swarm.workspace.checkout import checked_out, make_private, remove_leftovers, rewritten_files
 from swarm.workspace.checks import run_checks
 from swarm.workspace.errors import Refused
+from swarm.workspace.mutex import exclusive
 
 
 class CheckTimedOut(Refused):
@@ -27,21 +31,24 @@ class CheckTimedOut(Refused):
 COMMAND_NOT_FOUND = 127
 """The shell's exit status, also for a program that the command itself runs."""
 CHECKOUTS = Path(tempfile.gettempdir()) / f"swarm-checkouts-{os.getuid()}"
+_PAUSE_S = 0.02
 
 
-def check(work: Work) -> CheckRun | None:
+def check(work: Work, *, may_take: bool = True) -> CheckRun | None:
     """Run the checks on the node's snapshot and note if they pass; None if no check command is set.
 
-    The command finds the story's id in the environment variable SWARM_STORY. Raises `CheckTimedOut`, for the model to
-    mend, `CheckCommandMissing`, and `NodeTimedOut` if the checks took the rest of the node's time.
+    The command finds the story's id in the environment variable SWARM_STORY. Files that a passing command has changed
+    are taken into the snapshot, which then is another than the one that passed, unless `may_take` is off. Raises
+    `CheckTimedOut`, for the model to mend, `CheckCommandMissing`, and `NodeTimedOut` if the checks took the rest of the
+    node's time.
     """
     command = settings.SWARM_CHECK_COMMAND
     if not command:
         return None
-    work.timesheet.enter(Activity.CHECKING, command)
     environment: Mapping[str, str] = {"SWARM_STORY": work.story.id}
     commit, changes = work.snapshot.base, dict(work.snapshot.changes)
-    with checked_out(work.repository, commit=commit, changes=changes, root=CHECKOUTS) as directory:
+    rewritten: Mapping[str, bytes | None] = {}
+    with _checkout(work, commit, changes) as directory:
         result = run_checks(
             command,
             directory,
@@ -49,6 +56,8 @@ def check(work: Work) -> CheckRun | None:
             timeout_s=min(work.remaining_s(), settings.SWARM_CHECK_TIMEOUT),
             cancellation=work.cancellation,
         )
+        if result.exit_status == 0:
+            rewritten = rewritten_files(work.repository, commit=commit, changes=changes, directory=directory)
     run = CheckRun.objects.create(
         node=work.node,
         attempt=work.node.attempt,
@@ -68,6 +77,8 @@ def check(work: Work) -> CheckRun | None:
         raise CheckCommandMissing(f"SWARM_CHECK_COMMAND cannot be run: {run.output.strip()} Install it, or correct it.")
     if run.has_passed:
         work.proven = commit, changes
+        run.output += take_in(work, rewritten) if may_take else drop(rewritten, "Only a first run may change files.")
+        run.save(update_fields=["output"])
     return run
 
 
@@ -75,3 +86,23 @@ def _is_missing(command: str) -> bool:
     """Whether the command's program is not installed. One named with a folder may be for the story to write."""
     program = command.split()[0]
     return "/" not in program and shutil.which(program) is None
+
+
+@contextmanager
+def _checkout(work: Work, commit: str, changes: Mapping[str, bytes | None]) -> Iterator[Path]:
+    """A checkout, made when no other is being made of this repository: the disk is the limit, and a wait no work."""
+
+    def pause() -> None:
+        work.timesheet.enter(Activity.WAITING_FOR_LOCK, "another checkout is being made")
+        work.cancellation.wait(_PAUSE_S)
+        work.remaining_s()
+
+    remove_leftovers(CHECKOUTS)
+    make_private(CHECKOUTS)
+    name = hashlib.sha256(os.fsencode(work.repository.root)).hexdigest()[:16]
+    with ExitStack() as stack:
+        with exclusive(CHECKOUTS / f"{name}.mutex", pause=pause):
+            work.timesheet.enter(Activity.CHECKING, settings.SWARM_CHECK_COMMAND)
+            made = checked_out(work.repository, commit=commit, changes=changes, root=CHECKOUTS)
+            directory = stack.enter_context(made)
+        yield directory

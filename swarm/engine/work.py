@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import structlog
 
 from swarm.cancellation import Cancellation
 from swarm.engine.errors import NodeTimedOut
 from swarm.engine.timesheet import Timesheet
 from swarm.locks.claims import claim_path
+from swarm.locks.errors import PathHeld
 from swarm.models import Activity, Execution, Node
 from swarm.stories.story import Story
-from swarm.workspace.errors import Refused
+from swarm.workspace.errors import LostUpdate, Refused
 from swarm.workspace.paths import lock_key, normalise
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
+
+log = structlog.get_logger(__name__)
 
 
 class FileChanged(Refused):
@@ -66,6 +72,11 @@ class Work:
         """How many of the story's tasks are ticked, in the file or by the node."""
         return sum(task.done or task.number in self.ticked for task in self.story.tasks)
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the checks have passed on exactly what the snapshot shows."""
+        return self.proven == (self.snapshot.base, dict(self.snapshot.changes))
+
     def remaining_s(self) -> float:
         """Seconds until the node's deadline. Raises `NodeTimedOut` when they are used up."""
         remaining_s = self.deadline_s - time.monotonic()
@@ -82,22 +93,61 @@ class Work:
         Raises `ReservedPath`, `Refused` for a path that cannot be written, and all that `claim_path` raises.
         """
         path = normalise(path)
-        if lock_key(path).startswith(lock_key(self.execution.stories_folder) + "/"):
+        if self.is_reserved(path):
             raise ReservedPath(f"{path} is a story file; the server updates those, so leave it as it is.")
         if path in self.claims:
             return Claimed(path)
+        self._claim(path, self.execution.on_conflict)
+        self.timesheet.enter(Activity.USING_TOOL, path)
+        return Claimed(path, self._take_newest(path))
+
+    def claim_now(self, paths: Iterable[str]) -> None:
+        """Claim all `paths`, which are normalised, without waiting for any.
+
+        Raises `PathHeld` if somebody holds one, `FileChanged` if others have changed one since the snapshot was taken,
+        which shows the newest version then, and all that `claim_path` raises.
+        """
+        news: list[str] = []
+        for path in paths:
+            if path in self.claims:
+                continue
+            try:
+                self._claim(path, Execution.OnConflict.NOTIFY)
+            except PathHeld as error:
+                if not news:
+                    raise
+                raise FileChanged("\n".join([*news, error.message])) from error
+            if line := self._take_newest(path):
+                news.append(line)
+        if news:
+            raise FileChanged("\n".join(news))
+
+    def is_reserved(self, path: str) -> bool:
+        """Whether only the server writes `path`: all that lies in the stories' folder."""
+        return lock_key(path).startswith(lock_key(self.execution.stories_folder) + "/")
+
+    def advance(self, head: str) -> frozenset[str]:
+        """Move the snapshot to the branch's head; return the paths that the node has read and others have changed.
+
+        Raises `LostUpdate`, with a cry in the log: claims should have made that impossible.
+        """
+        try:
+            return self.snapshot.advance(head)
+        except LostUpdate as error:
+            log.error("claims.broken", node=str(self.node.pk), head=head, reason=error.message)
+            raise
+
+    def _claim(self, path: str, policy: str) -> None:
         claim = claim_path(
             self.node,
             path,
-            policy=self.execution.on_conflict,
+            policy=policy,
             timeout_s=self.remaining_s(),
             cancellation=self.cancellation,
             on_wait=lambda holder: self.timesheet.enter(Activity.WAITING_FOR_LOCK, f"{path}, held by {holder}"),
         )
-        self.timesheet.enter(Activity.USING_TOOL, path)
         self.claims[path] = claim.token
         self.awaited.discard(path)
-        return Claimed(path, self._take_newest(path))
 
     def _take_newest(self, path: str) -> str:
         """Move the snapshot to the branch's head if `path` changed there; say what changed, or nothing."""
@@ -105,7 +155,7 @@ class Work:
         if not self.snapshot.is_stale(path, head):
             return ""
         before = self.repository.read_file(self.snapshot.base, path) or b""
-        others = self.snapshot.advance(head) - {path}
+        others = self.advance(head) - {path}
         after = self.repository.read_file(head, path) or b""
         news = f"Another story changed {path} meanwhile:\n{_difference(before, after)}"
         return news + (f"\nAlso changed since you read them: {', '.join(sorted(others))}." if others else "")
