@@ -87,6 +87,12 @@ def test_execute_exits_with_0_and_prints_only_the_execution_as_json(environment:
     assert [node["story"]["id"] for node in execution["nodes"]] == ["1.1", "2.3"]
 
 
+def test_execute_can_do_without_checking_again(environment: dict[str, str]) -> None:
+    done = run(environment, "swarm", "execute", "2.3", "--no-recheck", "--json")
+
+    assert json.loads(done.stdout)["options"]["recheck"] is False
+
+
 def test_execute_tells_in_lines_how_it_goes_and_ends_with_a_table(environment: dict[str, str]) -> None:
     done = run(environment, "swarm", "execute", "--all-ready")
 

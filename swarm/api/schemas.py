@@ -63,6 +63,7 @@ class StartBody(Body):
     developers: int | None = Field(None, ge=1, le=LARGEST, description="Nodes at work at once; default: one a story.")
     max_attempts: int | None = Field(None, ge=1, le=100)
     on_conflict: Execution.OnConflict = Execution.OnConflict.WAIT
+    recheck: bool = Field(True, description="Check again where other stories have changed files that a story read.")
     node_timeout: float | None = Field(None, gt=0, le=WEEK_S, description="Seconds that one node may take.")
     token_budget: int | None = Field(None, ge=1, le=LARGEST, description="Tokens that all nodes may use together.")
     node_token_budget: int | None = Field(

@@ -86,7 +86,7 @@ def _meet_head(work: Work, head: str) -> None:
     if head == work.snapshot.base:
         return
     changed = work.advance(head)
-    if not changed:
+    if not changed or not work.execution.recheck:
         return
     try:
         _require_proof(work)

@@ -40,7 +40,8 @@ class StartRequest:
     """What to run and how; None stands for the default. `node_timeout` is in seconds.
 
     `depends_on` names, by story, the stories that must be done before it starts. `token_budget` is for all nodes
-    together, `node_token_budget` for each of them, all its attempts together.
+    together, `node_token_budget` for each of them, all its attempts together. With `recheck`, a story that read files
+    which others have changed is checked again on top of their work before it is committed.
     """
 
     stories: Sequence[str]
@@ -48,6 +49,7 @@ class StartRequest:
     developers: int | None = None
     max_attempts: int | None = None
     on_conflict: str = Execution.OnConflict.WAIT
+    recheck: bool = True
     node_timeout: float | None = None
     token_budget: int | None = None
     node_token_budget: int | None = None
@@ -76,6 +78,7 @@ def start(request: StartRequest, *, user: User | None, idempotency_key: str | No
         developers=run.developers,
         max_attempts=request.max_attempts or DEFAULT_MAX_ATTEMPTS,
         on_conflict=request.on_conflict,
+        recheck=request.recheck,
         node_timeout_s=request.node_timeout or settings.SWARM_NODE_TIMEOUT,
         token_budget=request.token_budget,
         node_token_budget=request.node_token_budget,

@@ -92,6 +92,7 @@ class Options(TypedDict):
     developers: int
     max_attempts: int
     on_conflict: str
+    recheck: bool
     node_timeout: float
     token_budget: int | None
     node_token_budget: int | None
@@ -232,6 +233,7 @@ def _summary(
             developers=execution.developers,
             max_attempts=execution.max_attempts,
             on_conflict=execution.on_conflict,
+            recheck=execution.recheck,
             node_timeout=execution.node_timeout_s,
             token_budget=execution.token_budget,
             node_token_budget=execution.node_token_budget,

@@ -68,6 +68,7 @@ class Execution(models.Model):
     developers = models.PositiveIntegerField()
     max_attempts = models.PositiveIntegerField()
     on_conflict = models.CharField(max_length=8, choices=OnConflict)
+    recheck = models.BooleanField(default=True, help_text="check again where files that a story read have changed")
     node_timeout_s = models.FloatField()
     token_budget = models.PositiveIntegerField(null=True)
     node_token_budget = models.PositiveIntegerField(

@@ -51,6 +51,10 @@ class StartForm(forms.Form):
         choices=[(value, label) for value, (label, _) in POLICIES.items()],
         initial=Execution.OnConflict.WAIT,
     )
+    recheck = forms.BooleanField(
+        required=False, initial=True, label="Check again on top of other stories",
+        help_text="Where files that a story read have changed meanwhile, its checks run once more before its commit.",
+    )  # fmt: skip
     max_attempts = forms.IntegerField(
         min_value=1, max_value=100, label="Attempts per story", initial=DEFAULT_MAX_ATTEMPTS,
         help_text="A story that fails for a passing reason is tried again, up to this often.",
@@ -113,6 +117,7 @@ class StartForm(forms.Form):
             developers=values["developers"],
             max_attempts=values["max_attempts"],
             on_conflict=values["on_conflict"],
+            recheck=values["recheck"],
             node_timeout=values["timeout_min"] * 60,
             token_budget=values["token_budget"],
             node_token_budget=values["node_token_budget"],

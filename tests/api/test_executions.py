@@ -32,13 +32,21 @@ def test_an_execution_is_started_and_can_be_watched_where_it_says(
     assert execution["base_commit"] == workspace.head_commit()
     assert workspace.branch_head(execution["branch"]) == workspace.head_commit()
     assert execution["options"] == {
-        "developers": 1, "max_attempts": 3, "on_conflict": "wait", "node_timeout": 3600.0, **budgets,
+        "developers": 1, "max_attempts": 3, "on_conflict": "wait", "recheck": True, "node_timeout": 3600.0,
+        **budgets,
     }  # fmt: skip
     assert [node["story"] for node in execution["nodes"]] == [
         {"id": "1.2", "title": "Bread", "path": "stories/1-2-bread.md"},
         {"id": "1.1", "title": "Soup", "path": "stories/1-1-soup.md"},
     ]
     assert reader.get(response["Location"]).json() == execution
+
+
+@pytest.mark.usefixtures("workspace", "still")
+def test_checking_again_can_be_switched_off(writer: ApiClient) -> None:
+    started = writer.post("/api/swarm/execute", {"stories": ["1.1"], "recheck": False}).json()
+
+    assert started["options"]["recheck"] is False
 
 
 @pytest.mark.usefixtures("workspace", "still")

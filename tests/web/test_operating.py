@@ -80,6 +80,16 @@ def test_starting_leads_to_the_execution_as_it_was_asked_for(page: Client, opera
     assert (execution.on_conflict, execution.developers, execution.max_attempts) == ("notify", 1, 5)
     assert (execution.node_timeout_s, execution.token_budget, execution.node_token_budget) == (90, 1000, 600)
     assert "<dt>Token budget per story</dt><dd>600</dd>" in page.get(response["Location"]).content.decode()
+    assert execution.recheck is False  # a box that was not ticked is not sent
+
+
+@pytest.mark.usefixtures("workspace")
+def test_checking_again_is_proposed_and_asked_for_by_its_tick(page: Client) -> None:
+    html = page.get("/executions/new/").content.decode()
+    assert 'name="recheck" id="recheck" checked' in html
+    page.post("/executions/new/", typed(recheck="on"))
+    assert Execution.objects.get().recheck is True
+    assert 'name="recheck" id="recheck">' in start(page, stories=[])
 
 
 @pytest.mark.usefixtures("workspace")

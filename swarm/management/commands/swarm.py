@@ -47,6 +47,10 @@ class Command(BaseCommand):
         execute.add_argument("--all-ready", action="store_true", help="run every story that is ready for development")
         execute.add_argument("--max-attempts", type=int)
         execute.add_argument("--on-conflict", choices=Execution.OnConflict.values, default="wait")
+        execute.add_argument(
+            "--no-recheck", action="store_false", dest="recheck",
+            help="do not check again where other stories have changed files that a story read",
+        )  # fmt: skip
         execute.add_argument("--node-timeout", type=float, help="seconds")
         execute.add_argument("--token-budget", type=int, help="tokens that all nodes may use together")
         execute.add_argument("--node-token-budget", type=int, help="tokens that each node may use")
@@ -103,6 +107,7 @@ class Command(BaseCommand):
                 developers=options["developers"],
                 max_attempts=options["max_attempts"],
                 on_conflict=options["on_conflict"],
+                recheck=options["recheck"],
                 node_timeout=options["node_timeout"],
                 token_budget=options["token_budget"],
                 node_token_budget=options["node_token_budget"],

@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("swarm", "0005_node_story"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="execution",
+            name="recheck",
+            field=models.BooleanField(default=True, help_text="check again where files that a story read have changed"),
+        ),
+    ]
