@@ -18,7 +18,15 @@ class Killed(BaseException):
 def bury_the_dead() -> int:
     """Do what recovery does once the leases of all nodes that nobody runs have run out; how many were lost."""
     Node.objects.filter(status=Node.Status.RUNNING).update(lease_expires_at=now() - timedelta(seconds=1))
-    return put_back_lost_nodes()
+    return put_back_all_lost()
+
+
+def put_back_all_lost() -> int:
+    """Look until nobody is lost any more: an execution at which others are at work is passed over at first."""
+    count = 0
+    while Node.objects.lost(now()).exists():
+        count += put_back_lost_nodes()
+    return count
 
 
 def see_through(execution: Execution) -> int:

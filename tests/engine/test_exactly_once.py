@@ -16,6 +16,7 @@ from swarm.engine.errors import NodeTimedOut
 from swarm.engine.executor import executor
 from swarm.engine.landing import find_landing
 from swarm.engine.lifecycle import retry
+from swarm.engine.recovery import dispatch_orphans
 from swarm.events.record import Recorder, recording
 from swarm.locks.errors import LockLost
 from swarm.models import Execution, FileLock, Node
@@ -160,15 +161,20 @@ def test_a_node_that_was_taken_away_cannot_move_the_branch_though_its_claims_are
     def build_late(*args: Any) -> str:
         if not taken:
             taken.append(bury_the_dead())
+            Node.objects.get().start(lease_expires_at=now())  # by another process
         return build(*args)
 
     monkeypatch.setattr(integration, "_build", build_late)
 
     execution = main_job.start("2.3")
     executor.drain()
-
     assert taken == [1]
-    assert Node.objects.get().attempt == 2
+    assert Repository.open(main_job.workspace).branch_head(execution.branch) == execution.base_commit
+
+    bury_the_dead()
+    dispatch_orphans()
+    executor.drain()
+    assert Node.objects.get().attempt == 3
     assert_landed_once(main_job, execution)
 
 

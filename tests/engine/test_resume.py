@@ -18,14 +18,14 @@ from swarm.engine import developer
 from swarm.engine.conversation import Conversation
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import cancel, dispatch, retry, shut_down
-from swarm.engine.recovery import dispatch_orphans, put_back_lost_nodes
+from swarm.engine.recovery import dispatch_orphans
 from swarm.engine.tools import call_tool
 from swarm.engine.work import Work
 from swarm.models import Activity, Call, Conflict, Event, Execution, FileLock, Node, Period, Turn, WrongStatus
 from swarm.workspace.integration import advance_branch
 from swarm.workspace.repository import Repository
 from tests.chat.server import Exchange, completion
-from tests.engine.dying import Killed, bury_the_dead, see_through
+from tests.engine.dying import Killed, bury_the_dead, put_back_all_lost, see_through
 from tests.factories import make_execution, make_node, wait_until
 from tests.locks.actions import claim, let_lease_run_out
 from tests.main_job import MainJob, call_tools, node_of, play, report_of
@@ -300,7 +300,7 @@ def test_a_node_that_was_put_back_is_taken_up_before_fresh_ones_so_that_those_wh
     wait_until(lambda: Conflict.objects.waiting().exists())
 
     Node.objects.filter(story_id="2.3").update(lease_expires_at=now() - timedelta(seconds=1))
-    assert put_back_lost_nodes() == 1
+    assert put_back_all_lost() == 1
     dispatch_orphans()
     executor.drain()
 
