@@ -73,7 +73,7 @@ def put_back_node(record: Recorder, node: Node, error: SwarmError) -> None:
     if complete_if_landed(record, node):
         return
     node.put_back()
-    leave_lines(node)
+    leave_lines(record, node)
     node.call_rows.abandon(WorkerLost.code)
     record("swarm:node-retrying", node, **progress_data(node), error={"code": error.code, "message": error.message})
 

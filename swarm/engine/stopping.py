@@ -95,7 +95,7 @@ def settle_claims(record: Recorder, nodes: Iterable[Node]) -> None:
     """Let the nodes of a paused execution keep their claims while it is paused, or give them up, as it says."""
     nodes = list(nodes)
     if record.execution.keeps_claims:
-        renew_claims((node.pk for node in nodes), lease=PAUSED_LEASE)
+        renew_claims((node.pk for node in nodes), lasting=PAUSED_LEASE)
     else:
         for node in nodes:
             release_claims(record, node)
@@ -105,7 +105,7 @@ def _rest(record: Recorder, node: Node) -> None:
     if complete_if_landed(record, node):
         return
     node.put_back()
-    leave_lines(node)
+    leave_lines(record, node)
     node.call_rows.abandon(WorkerLost.code)
     settle_claims(record, [node])
     record("swarm:node-paused", node, **progress_data(node))

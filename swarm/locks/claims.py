@@ -1,45 +1,35 @@
-"""Claims on paths: granted, queued, handed over, renewed and released; the only code that writes lock rows.
+"""Claims on paths: granted, waited for, renewed and released. This package alone writes lock rows.
 
 A path's `FileLock` row says who holds it. Whoever cannot have it at once stands in line as a `Conflict` row; a release
-hands the path to the first in line within the same transaction, so nobody can slip in between. Rows are locked with
-`select_for_update`, the execution's first (`recording`), then locks in the order of their number; on SQLite the same
-is done by IMMEDIATE transactions.
+hands the path to the first in line within the same transaction, so nobody can slip in between.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.db import transaction
-from django.db.models import Count, Max, Q
+import structlog
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Q
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.errors import Cancelled
 from swarm.events.record import Recorder, recording
-from swarm.locks.deadlock import find_deadlock
-from swarm.locks.errors import DeadlockVictim, LockLost, LockTimedOut, PathHeld
+from swarm.locks.errors import LockLost, LockTimedOut
+from swarm.locks.holders import end_wait, grant_if_free, hand_over, lease, lock_rows
+from swarm.locks.notices import listening
 from swarm.locks.waiting import waiting_room
-from swarm.models import Conflict, Execution, FileLock, Node, WrongStatus
+from swarm.locks.waits import Claim, Wait, ask, tell_conflict
+from swarm.models import Conflict, FileLock, Node
 from swarm.workspace.paths import lock_key
 
+log = structlog.get_logger(__name__)
+
 POLL_S = 1.0
-"""How often a waiter looks at its row without being woken, for hand-overs by other processes and expired holders."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A granted claim: the path, its fencing token, and how long the node waited for it in seconds."""
-
-    path: str
-    token: int
-    waited_s: float
+"""How often a waiter looks at its rows without being woken: for expired holders, and wake-ups that got lost."""
 
 
 def claim_path(
@@ -51,24 +41,39 @@ def claim_path(
     cancellation: Cancellation,
     on_wait: Callable[[str], None],
 ) -> Claim:
-    """Claim `path` for `node`, waiting in line for up to `timeout_s` seconds while somebody else holds it.
+    """Claim one path as `claim_paths` does."""
+    [claim] = claim_paths(node, [path], policy=policy, timeout_s=timeout_s, cancellation=cancellation, on_wait=on_wait)
+    return claim
 
-    A claim that the node has already is granted again. `on_wait` is called with the holder's name before a wait.
-    Raises `PathHeld` at once if the policy is to be notified, `LockTimedOut`, `DeadlockVictim`, `LockLost` if the claim
-    expired before the waiting thread took it up, `Cancelled`, and `WrongStatus` if the node does not run any more.
+
+def claim_paths(
+    node: Node,
+    paths: Collection[str],
+    *,
+    policy: str,
+    timeout_s: float,
+    cancellation: Cancellation,
+    on_wait: Callable[[str], None],
+) -> list[Claim]:
+    """Claim `paths` for `node`, all or none, waiting in line for up to `timeout_s` seconds while others hold some.
+
+    The claims come in the order of the paths; spellings of one path are one. What the node has already is granted
+    again. `on_wait` is called with a holder's name before a wait. Raises `PathHeld` at once if the policy is to be
+    notified, `LockTimedOut`, `DeadlockVictim`, `LockLost` if a claim expired before the waiting thread took it up,
+    `Cancelled`, and `WrongStatus` if the node does not run any more; none of the paths is newly held then.
     """
-    lock, _ = FileLock.objects.get_or_create(key=lock_key(path), defaults={"path": path})
-    claim = _take(node, lock.pk, path)
-    if claim is not None:
-        return claim
-    answer = _take_or_queue(node, lock.pk, path, policy)
-    if isinstance(answer, Claim):
-        return answer
-    if answer.outcome == Conflict.Outcome.NOTIFIED:
-        lock.refresh_from_db()
-        raise PathHeld(path, holder=answer.held_by, since=lock.locked_at or answer.asked_at)
-    on_wait(answer.held_by)
-    return _wait(node, answer, timeout_s=timeout_s, cancellation=cancellation)
+    wait = begin_claim(node, paths, policy)
+    if wait.places:
+        on_wait(next(iter(wait.places.values())).held_by)
+        _sit_through(wait, timeout_s, cancellation)
+    claims = {lock_key(claim.path): claim for claim in wait.claims.values()}
+    return [claims[key] for key in dict.fromkeys(map(lock_key, paths))]
+
+
+def begin_claim(node: Node, paths: Iterable[str], policy: str) -> Wait:
+    """Take the paths if all are free, else what is, and stand in line for the rest; raises what `ask` does."""
+    wanted = _rows_of(paths)
+    return _take_free(node, wanted) or ask(node, wanted, policy)
 
 
 def check_claims(node: Node, claims: Mapping[str, int]) -> None:
@@ -76,9 +81,10 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
 
     `claims` maps paths to the fencing tokens that they were granted with.
     """
+    at = now()
     keys = {lock_key(path): token for path, token in claims.items()}
-    held = FileLock.objects.select_for_update().held(now()).filter(node=node, key__in=keys).order_by("pk")
-    found = {lock.key: lock.token for lock in held}
+    locks = lock_rows(Q(node=node, key__in=keys)).values()
+    found = {lock.key: lock.token for lock in locks if lock.is_held(at)}
     lost = sorted(path for path, token in claims.items() if found.get(lock_key(path)) != token)
     if lost:
         raise LockLost(
@@ -88,204 +94,96 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
 
 def release_claims(record: Recorder, node: Node) -> None:
     """Give up all claims of `node` and its places in line, and hand the paths on, within the caller's transaction."""
-    leave_lines(node)
     at = now()
-    for lock in FileLock.objects.select_for_update().filter(node=node).order_by("pk"):
-        record("file:unlocked", node, path=lock.path)
-        hand_over(lock, at)
+    for lock in _leave_lines(record, node, at, Q(node=node)).values():
+        if lock.node_id == node.pk:
+            record("file:unlocked", node, path=lock.path)
+            hand_over(lock, at)
 
 
-def leave_lines(node: Node) -> None:
+def leave_lines(record: Recorder, node: Node) -> None:
     """Give up the places in line of a node that nobody runs any more; its claims stay its own."""
-    Conflict.objects.waiting().filter(node=node).update(ended_at=now(), outcome=Conflict.Outcome.CANCELLED)
+    _leave_lines(record, node, now(), Q())
 
 
-def renew_claims(nodes: Iterable[uuid.UUID], *, lease: timedelta | None = None) -> None:
-    """Give all claims that these nodes hold `lease` from now on, or SWARM_LOCK_TTL; one that ran out stays lost."""
-    at = now()
+def renew_claims(nodes: Iterable[uuid.UUID], *, lasting: timedelta | None = None) -> None:
+    """Let all claims that these nodes hold last so long from now on, or SWARM_LOCK_TTL; one that ran out stays lost."""
     with transaction.atomic():
         # An UPDATE alone would lock its rows in any order, and so meet claims in a deadlock of the database.
-        held = FileLock.objects.select_for_update().held(at).filter(node__in=list(nodes)).order_by("pk")
-        FileLock.objects.filter(pk__in=[lock.pk for lock in held]).update(expires_at=at + (lease or _lease()))
+        locks = lock_rows(Q(node__in=list(nodes)))
+        at = now()  # only now: the wait for the rows may have outlasted a lease
+        held = [lock.pk for lock in locks.values() if lock.is_held(at)]
+        FileLock.objects.filter(pk__in=held).update(expires_at=at + (lasting or lease()))
 
 
-def hand_over(lock: FileLock, at: datetime) -> None:
-    """Give a locked row to the first running node in line, or free it; within the caller's transaction."""
-    line = Conflict.objects.line_for(lock)
-    following = next((entry for entry in line if _end_wait(entry, Conflict.Outcome.GRANTED)), None)
-    grant(lock, at, node=following.node if following else None)
-    if following is not None:
-        _wake_on_commit(following)
+def _leave_lines(record: Recorder, node: Node, at: datetime, others: Q) -> dict[int, FileLock]:
+    """End the waits of `node`; the locked rows of the paths it waited for and of `others`.
+
+    The awaited rows are locked because one of them may be on its way to this node.
+    """
+    places = list(Conflict.objects.waiting().filter(node=node))
+    locks = lock_rows(others | Q(pk__in=[place.lock_id for place in places]))
+    for place in places:
+        if end_wait(place, at, Conflict.Outcome.CANCELLED):
+            place.outcome = Conflict.Outcome.CANCELLED
+            tell_conflict(record, place)
+    return locks
 
 
-def grant(lock: FileLock, at: datetime, *, node: Node | None) -> None:
-    """Write a locked row's new holder, with a fencing token that nobody had before."""
-    lock.node, lock.user, lock.reason = node, None, ""
-    lock.locked_at = at if node else None
-    lock.expires_at = at + _lease() if node else None
-    lock.token += 1
-    lock.save(update_fields=["node", "user", "reason", "locked_at", "expires_at", "token"])
+def _rows_of(paths: Iterable[str]) -> dict[int, str]:
+    """The paths by the numbers of their rows, in the order to lock those in; makes rows for paths without one."""
+    wanted = {lock_key(path): path for path in paths}
+    rows = FileLock.objects.filter(key__in=wanted).order_by("pk").values_list("pk", "key")
+    if len(rows) < len(wanted):
+        FileLock.objects.bulk_create(
+            [FileLock(key=key, path=path) for key, path in wanted.items()], ignore_conflicts=True
+        )
+        rows = rows.all()
+    return {lock_id: wanted[key] for lock_id, key in rows}
 
 
-def _lease() -> timedelta:
-    return timedelta(seconds=settings.SWARM_LOCK_TTL)
-
-
-def _require_running(node: Node) -> None:
-    """Refuse a late thread whose node ended or was taken up again: nobody would release what it claims."""
-    if not Node.objects.filter(pk=node.pk, status=Node.Status.RUNNING, attempt=node.attempt).exists():
-        raise WrongStatus(f"{node.name} does not run attempt {node.attempt} any more, so it may not claim a path.")
-
-
-def _take(node: Node, lock_id: int, path: str) -> Claim | None:
-    """Grant the path if it is free or the node's own: the common case, which locks one row only."""
-    with recording(node.execution_id) as record:
-        _require_running(node)
-        lock = FileLock.objects.select_for_update().get(pk=lock_id)
-        return _take_locked(record, node, lock, path)
-
-
-def _take_locked(record: Recorder, node: Node, lock: FileLock, path: str) -> Claim | None:
+def _take_free(node: Node, wanted: Mapping[int, str]) -> Wait | None:
+    """Grant the paths if nobody holds or awaits any of them: the common case, which locks their rows only."""
     at = now()
-    if lock.is_held(at):
-        return Claim(path, lock.token, 0.0) if lock.node_id == node.pk else None
-    if Conflict.objects.line_for(lock).exists():
-        hand_over(lock, at)
-        return None
-    lock.path = path
-    lock.save(update_fields=["path"])
-    grant(lock, at, node=node)
-    record("file:locked", node, path=path, token=lock.token)
-    return Claim(path, lock.token, 0.0)
-
-
-def _take_or_queue(node: Node, lock_id: int, path: str, policy: str) -> Claim | Conflict:
-    """Stand in line unless the path has become free meanwhile; find deadlocks that this wait closes.
-
-    Locks every held row, so that of two nodes closing a circle at the same moment the second sees the first.
-    """
     with recording(node.execution_id) as record:
-        _require_running(node)
-        held = FileLock.objects.select_for_update().filter(
-            Q(node__isnull=False) | Q(user__isnull=False) | Q(pk=lock_id)
-        )
-        lock = {row.pk: row for row in held.order_by("pk")}[lock_id]
-        claim = _take_locked(record, node, lock, path)
-        if claim is not None:
-            return claim
-        is_notify = policy == Execution.OnConflict.NOTIFY
-        conflict = Conflict.objects.create(
-            lock=lock,
-            path=path,
-            execution_id=node.execution_id,
-            node=node,
-            held_by=lock.holder,
-            policy=policy,
-            outcome=Conflict.Outcome.NOTIFIED if is_notify else Conflict.Outcome.WAITING,
-            ended_at=now() if is_notify else None,
-        )
-        record("swarm:conflict", node, path=path, held_by=conflict.held_by, outcome=conflict.outcome)
-        if not is_notify:
-            _break_deadlocks(conflict)
-        return conflict
+        claims: dict[int, Claim] = {}
+        for lock_id, path in wanted.items():
+            token = grant_if_free(node, lock_id, path, at)
+            if token is None:
+                transaction.set_rollback(True)
+                return None
+            claims[lock_id] = Claim(path, token, 0.0)
+        for claim in claims.values():
+            record("file:locked", node, path=claim.path, token=claim.token)
+    return Wait(node, claims)
 
 
-def _break_deadlocks(conflict: Conflict) -> None:
-    """End the wait of one node of every circle that `conflict` closes."""
-    while circle := find_deadlock(_wait_for_graph(), conflict.node_id):
-        for entry in Conflict.objects.waiting().filter(node=_choose_victim(circle)):
-            if _end_wait(entry, Conflict.Outcome.DEADLOCK):
-                _wake_on_commit(entry)
-
-
-def _wait_for_graph() -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Who waits for whom: for the holder of the path.
-
-    Those ahead in its line are left out: they wait for the same holder, so every circle through them is also one
-    without them, and a node in it that nobody waits for but in a line would give way for nothing.
-    """
-    graph: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
-    for node, holder in Conflict.objects.waiting().values_list("node_id", "lock__node_id"):
-        if holder is not None:
-            graph[node].add(holder)
-    return graph
-
-
-def _choose_victim(circle: list[uuid.UUID]) -> uuid.UUID:
-    """The node that lost the fewest deadlocks so far; among equals the one with the youngest claim."""
-    rows = Node.objects.filter(pk__in=circle).annotate(
-        losses=Count("conflicts", filter=Q(conflicts__outcome=Conflict.Outcome.DEADLOCK), distinct=True),
-        youngest=Max("locks__locked_at"),
-    )
-    ranked = sorted(
-        (losses, -youngest.timestamp() if youngest else 0.0, number, pk)
-        for losses, youngest, number, pk in rows.values_list("losses", "youngest", "number", "pk")
-    )
-    return ranked[0][-1]
-
-
-def _wait(node: Node, conflict: Conflict, *, timeout_s: float, cancellation: Cancellation) -> Claim:
-    started = time.monotonic()
-    with waiting_room.seat(conflict.pk) as bell, cancellation.calling(bell.set):
-        while True:
-            conflict.refresh_from_db(fields=["outcome", "ended_at"])
-            waited_s = time.monotonic() - started
-            if conflict.outcome == Conflict.Outcome.GRANTED:
-                return _take_up(node, conflict, waited_s)
-            if conflict.outcome == Conflict.Outcome.DEADLOCK:
-                raise DeadlockVictim(conflict.path, _others(conflict))
-            if conflict.outcome != Conflict.Outcome.WAITING:
-                raise Cancelled("The wait was ended because its node ended.")
+def _sit_through(wait: Wait, timeout_s: float, cancellation: Cancellation) -> None:
+    """Sleep until all is granted. Raises what `Wait.look` does, `LockTimedOut`, and `Cancelled`."""
+    deadline_s = time.monotonic() + timeout_s
+    entries = [place.pk for place in wait.places.values()]
+    with listening(), waiting_room.seat(entries) as bell, cancellation.calling(bell.set):
+        while not _look(wait):
+            remaining_s = deadline_s - time.monotonic()
             if cancellation.is_cancelled:
-                _end_wait(conflict, Conflict.Outcome.CANCELLED)
+                wait.give_back(Conflict.Outcome.CANCELLED)
                 cancellation.raise_if_cancelled()
-            if waited_s >= timeout_s:
-                if _end_wait(conflict, Conflict.Outcome.TIMED_OUT):
-                    raise LockTimedOut(
-                        f"{conflict.path} stayed held by {conflict.held_by} for {timeout_s:.0f} s; "
-                        "the attempt ends and is tried again."
-                    )
-                continue
-            bell.wait(min(POLL_S, timeout_s - waited_s))
+            if remaining_s <= 0:
+                awaited = FileLock.objects.select_related("node", "user").get(pk=next(iter(wait.places)))
+                wait.give_back(Conflict.Outcome.TIMED_OUT)
+                raise LockTimedOut(
+                    f"{awaited} stayed held by {awaited.holder} for {timeout_s:.0f} s; the attempt ends and is tried "
+                    "again. Look at what the holder does, or let nodes wait longer (SWARM_LOCK_WAIT)."
+                )
+            bell.wait(min(POLL_S, remaining_s))
             bell.clear()
-            _expire(conflict.lock_id)
 
 
-def _take_up(node: Node, conflict: Conflict, waited_s: float) -> Claim:
-    """Tell of a path that was handed over; the holder that released it could not lock this execution's row."""
-    with recording(node.execution_id) as record:
-        lock = FileLock.objects.get(pk=conflict.lock_id)
-        if lock.node_id != node.pk:
-            raise LockLost(f"The claim on {conflict.path} was granted, but expired before it was taken up; retry it.")
-        record("file:locked", node, path=conflict.path, token=lock.token)
-        record("swarm:conflict", node, path=conflict.path, held_by=conflict.held_by, outcome=conflict.outcome)
-    return Claim(conflict.path, lock.token, waited_s)
-
-
-def _others(conflict: Conflict) -> list[uuid.UUID]:
-    """The nodes that the victim stood against: the holder and everybody ahead in the line."""
-    holder = FileLock.objects.get(pk=conflict.lock_id).node_id
-    ahead = Conflict.objects.waiting().filter(lock=conflict.lock_id, pk__lt=conflict.pk)
-    others = {*ahead.values_list("node_id", flat=True), holder} - {None, conflict.node_id}
-    return [other for other in others if other is not None]
-
-
-def _end_wait(conflict: Conflict, outcome: Conflict.Outcome) -> bool:
-    """Take an entry out of its line; False if its wait had ended otherwise just before."""
-    ended = Conflict.objects.waiting().filter(pk=conflict.pk).update(ended_at=now(), outcome=outcome)
-    return ended == 1
-
-
-def _wake_on_commit(conflict: Conflict) -> None:
-    transaction.on_commit(lambda: waiting_room.wake([conflict.pk]))
-
-
-def _expire(lock_id: int) -> None:
-    """Hand a path over whose holder's lease has run out, or who was deleted."""
-    at = now()
-    if FileLock.objects.held(at).filter(pk=lock_id).exists():
-        return
-    with transaction.atomic():
-        lock = FileLock.objects.select_for_update().get(pk=lock_id)
-        if not lock.is_held(at):
-            hand_over(lock, at)
+def _look(wait: Wait) -> bool:
+    try:
+        return wait.look()
+    except (OperationalError, InterfaceError) as error:
+        # The database restarts, or cannot be reached: its rows will tell what happened once it is back.
+        log.warning("claims.look_failed", node=str(wait.node.pk), error=str(error))
+        connection.close()
+        return False

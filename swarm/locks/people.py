@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils.timezone import now
 
 from swarm.events.record import record_outside_executions, recording
-from swarm.locks.claims import hand_over
 from swarm.locks.errors import LockMoved, NotTheHolder, PathHeld, ReasonMissing
+from swarm.locks.holders import hand_over
 from swarm.models import Conflict, FileLock
 from swarm.workspace.paths import lock_key, normalise
 

@@ -48,8 +48,13 @@ class FileLock(models.Model):
     def __str__(self) -> str:
         return self.path
 
+    @property
+    def has_holder(self) -> bool:
+        """Whether somebody holds it, or held it until the lease ran out."""
+        return self.node_id is not None or self.user_id is not None
+
     def is_held(self, at: datetime) -> bool:
-        return (self.node_id is not None or self.user_id is not None) and bool(self.expires_at and self.expires_at > at)
+        return self.has_holder and bool(self.expires_at and self.expires_at > at)
 
     @property
     def holder(self) -> str:
@@ -75,6 +80,7 @@ class Conflict(models.Model):
     class Outcome(models.TextChoices):
         WAITING = "waiting"
         GRANTED = "granted"
+        HOLDER_EXPIRED = "holder_expired", "Granted when the holder's lease had run out"
         TIMED_OUT = "timed_out"
         DEADLOCK = "deadlock"
         CANCELLED = "cancelled"
@@ -88,7 +94,7 @@ class Conflict(models.Model):
     policy = models.CharField(max_length=8, choices=Execution.OnConflict)
     asked_at = models.DateTimeField(default=now)
     ended_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=12, choices=Outcome, default=Outcome.WAITING)
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.WAITING)
 
     objects = ConflictQuerySet.as_manager()
 
@@ -98,6 +104,11 @@ class Conflict(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node} wants {self.path}"
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the wait ended with the path."""
+        return self.outcome in {self.Outcome.GRANTED, self.Outcome.HOLDER_EXPIRED}
 
     @property
     def waited(self) -> timedelta:

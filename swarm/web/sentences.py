@@ -26,6 +26,7 @@ _SENTENCES = {
 _CONFLICTS = {
     "waiting": "Waits for {path}, held by {held_by}.",
     "granted": "Got {path} after waiting.",
+    "holder_expired": "Got {path}: the lease of its holder, {held_by}, had run out.",
     "notified": "Was told that {path} is held by {held_by}.",
     "timed_out": "Waited too long for {path}.",
     "deadlock": "Gave way: waiting for {path} had closed a circle.",

@@ -9,7 +9,8 @@ from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
 from swarm.events.record import recording
-from swarm.locks.claims import Claim, claim_path, release_claims
+from swarm.locks.claims import claim_path, claim_paths, release_claims
+from swarm.locks.waits import Claim
 from swarm.models import Conflict, FileLock, Node
 from tests.factories import PATIENCE_S, in_thread, wait_until
 
@@ -32,6 +33,30 @@ def claim(
     )
 
 
+def claim_all(
+    node: Node,
+    *paths: str,
+    policy: str = "wait",
+    timeout_s: float = 10 * PATIENCE_S,
+    cancellation: Cancellation | None = None,
+) -> list[Claim]:
+    return claim_paths(
+        node,
+        paths,
+        policy=policy,
+        timeout_s=timeout_s,
+        cancellation=cancellation or Cancellation(),
+        on_wait=lambda holder: None,
+    )
+
+
+def stand_in_lines(node: Node, *paths: str, cancellation: Cancellation | None = None) -> Future[list[Claim]]:
+    """Claim several paths of which some are held in a thread, and return once the node stands in their lines."""
+    future = in_thread(lambda: claim_all(node, *paths, cancellation=cancellation))
+    wait_until(lambda: is_waiting(node) or future.done())
+    return future
+
+
 def stand_in_line(node: Node, path: str, *, cancellation: Cancellation | None = None) -> Future[Claim]:
     """Claim a held path in a thread, and return once the node stands in its line."""
     future = in_thread(lambda: claim(node, path, cancellation=cancellation))
@@ -51,6 +76,10 @@ def is_waiting(node: Node) -> bool:
 def holder(path: str) -> Node | None:
     lock = FileLock.objects.select_related("node").get(key=path)
     return lock.node if lock.is_held(now()) else None
+
+
+def held_by(node: Node) -> set[str]:
+    return set(FileLock.objects.held(now()).filter(node=node).values_list("path", flat=True))
 
 
 def outcomes(node: Node) -> list[str]:

@@ -90,7 +90,7 @@ def test_a_node_that_slept_through_its_own_grant_is_told_that_it_lost_the_path()
     # As the rows are when the path was handed over, expired and went on to the third while the thread slept.
     Conflict.objects.update(outcome=Conflict.Outcome.GRANTED, ended_at=now())
     FileLock.objects.update(node=third)
-    waiting_room.wake([entry.pk])
+    waiting_room.wake(entry.pk)
     assert isinstance(waiting.exception(PATIENCE_S), LockLost)
 
 

@@ -1,0 +1,27 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("swarm", "0005_node_story"),
+    ]
+
+    operations = [
+        migrations.AlterField(
+            model_name="conflict",
+            name="outcome",
+            field=models.CharField(
+                choices=[
+                    ("waiting", "Waiting"),
+                    ("granted", "Granted"),
+                    ("holder_expired", "Granted when the holder's lease had run out"),
+                    ("timed_out", "Timed Out"),
+                    ("deadlock", "Deadlock"),
+                    ("cancelled", "Cancelled"),
+                    ("notified", "Notified"),
+                ],
+                default="waiting",
+                max_length=16,
+            ),
+        ),
+    ]
