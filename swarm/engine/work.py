@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import structlog
+from django.conf import settings
 
 from swarm.cancellation import Cancellation
 from swarm.engine.errors import NodeTimedOut
@@ -142,12 +143,12 @@ class Work:
             self.node,
             path,
             policy=policy,
-            timeout_s=self.remaining_s(),
+            timeout_s=min(self.remaining_s(), settings.SWARM_LOCK_WAIT),
             cancellation=self.cancellation,
             on_wait=lambda holder: self.timesheet.enter(Activity.WAITING_FOR_LOCK, f"{path}, held by {holder}"),
         )
         self.claims[path] = claim.token
-        self.awaited.discard(path)
+        self.awaited = {other for other in self.awaited if lock_key(other) != lock_key(path)}
 
     def _take_newest(self, path: str) -> str:
         """Move the snapshot to the branch's head if `path` changed there; say what changed, or nothing."""
