@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from swarm.events.doorbell import doorbell
 from swarm.models import Event, Execution, Node
@@ -47,6 +47,30 @@ def recording(execution_id: uuid.UUID, *, skip_locked: bool = False) -> Iterator
         last_seq = recorder.execution.last_seq
         Execution.objects.filter(pk=execution_id).update(last_seq=last_seq)
         transaction.on_commit(lambda: doorbell.ring(execution_id), robust=True)
+
+
+TAKE_NUMBER = "UPDATE swarm_execution SET last_seq = last_seq + 1 WHERE id = %s RETURNING last_seq"
+
+
+def take_number(node: Node) -> int:
+    """Lock the row of the node's execution, as `recording` does, and take the number of one event.
+
+    For transactions that write a single event and are so frequent that two statements fewer count; the event must
+    follow, by `record_numbered`, or the transaction be rolled back. Raises `Execution.DoesNotExist`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_NUMBER, [Execution._meta.pk.get_db_prep_value(node.execution_id, connection)])
+        row = cursor.fetchone()
+    if row is None:
+        raise Execution.DoesNotExist
+    return int(row[0])
+
+
+def record_numbered(seq: int, kind: str, node: Node, **data: Any) -> None:
+    """Write the event of type `kind` whose number the same transaction has taken."""
+    execution_id = node.execution_id
+    Event.objects.create(execution_id=execution_id, seq=seq, type=kind, node=node, data=data)
+    transaction.on_commit(lambda: doorbell.ring(execution_id), robust=True)
 
 
 def record_outside_executions(kind: str, **data: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
-from swarm.events.record import Recorder, recording
+from swarm.events.record import Recorder, record_numbered, take_number
 from swarm.locks.errors import LockLost, LockTimedOut
 from swarm.locks.holders import end_wait, grant_if_free, hand_over, lease, lock_rows
 from swarm.locks.notices import listening
@@ -72,8 +72,10 @@ def claim_paths(
 
 def begin_claim(node: Node, paths: Iterable[str], policy: str) -> Wait:
     """Take the paths if all are free, else what is, and stand in line for the rest; raises what `ask` does."""
-    wanted = _rows_of(paths)
-    return _take_free(node, wanted) or ask(node, wanted, policy)
+    wanted = {lock_key(path): path for path in paths}
+    if len(wanted) == 1 and (taken := _take_free(node, *wanted.values())):
+        return taken
+    return ask(node, _rows_of(wanted), policy)
 
 
 def check_claims(node: Node, claims: Mapping[str, int]) -> None:
@@ -81,9 +83,9 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
 
     `claims` maps paths to the fencing tokens that they were granted with.
     """
-    at = now()
-    keys = {lock_key(path): token for path, token in claims.items()}
+    keys = {lock_key(path) for path in claims}
     locks = lock_rows(Q(node=node, key__in=keys)).values()
+    at = now()
     found = {lock.key: lock.token for lock in locks if lock.is_held(at)}
     lost = sorted(path for path, token in claims.items() if found.get(lock_key(path)) != token)
     if lost:
@@ -94,8 +96,9 @@ def check_claims(node: Node, claims: Mapping[str, int]) -> None:
 
 def release_claims(record: Recorder, node: Node) -> None:
     """Give up all claims of `node` and its places in line, and hand the paths on, within the caller's transaction."""
+    locks = _leave_lines(record, node, Q(node=node))
     at = now()
-    for lock in _leave_lines(record, node, at, Q(node=node)).values():
+    for lock in locks.values():
         if lock.node_id == node.pk:
             record("file:unlocked", node, path=lock.path)
             hand_over(lock, at)
@@ -103,7 +106,7 @@ def release_claims(record: Recorder, node: Node) -> None:
 
 def leave_lines(record: Recorder, node: Node) -> None:
     """Give up the places in line of a node that nobody runs any more; its claims stay its own."""
-    _leave_lines(record, node, now(), Q())
+    _leave_lines(record, node, Q())
 
 
 def renew_claims(nodes: Iterable[uuid.UUID], *, lasting: timedelta | None = None) -> None:
@@ -116,13 +119,14 @@ def renew_claims(nodes: Iterable[uuid.UUID], *, lasting: timedelta | None = None
         FileLock.objects.filter(pk__in=held).update(expires_at=at + (lasting or lease()))
 
 
-def _leave_lines(record: Recorder, node: Node, at: datetime, others: Q) -> dict[int, FileLock]:
+def _leave_lines(record: Recorder, node: Node, others: Q) -> dict[int, FileLock]:
     """End the waits of `node`; the locked rows of the paths it waited for and of `others`.
 
     The awaited rows are locked because one of them may be on its way to this node.
     """
     places = list(Conflict.objects.waiting().filter(node=node))
     locks = lock_rows(others | Q(pk__in=[place.lock_id for place in places]))
+    at = now()
     for place in places:
         if end_wait(place, at, Conflict.Outcome.CANCELLED):
             place.outcome = Conflict.Outcome.CANCELLED
@@ -130,9 +134,24 @@ def _leave_lines(record: Recorder, node: Node, at: datetime, others: Q) -> dict[
     return locks
 
 
-def _rows_of(paths: Iterable[str]) -> dict[int, str]:
-    """The paths by the numbers of their rows, in the order to lock those in; makes rows for paths without one."""
-    wanted = {lock_key(path): path for path in paths}
+def _take_free(node: Node, path: str) -> Wait | None:
+    """Grant a path that nobody holds or awaits: the common case, in as few statements as can be."""
+    with transaction.atomic():
+        seq = take_number(node)
+        granted = grant_if_free(node, path, now())
+        if granted is None:
+            transaction.set_rollback(True)
+            return None
+        lock_id, token = granted
+        record_numbered(seq, "file:locked", node, path=path, token=token)
+    return Wait(node, {lock_id: Claim(path, token, 0.0)})
+
+
+def _rows_of(wanted: Mapping[str, str]) -> dict[int, str]:
+    """Paths by the numbers of their rows, in the order to lock those in; makes rows for paths without one.
+
+    `wanted` maps the keys of rows to paths.
+    """
     rows = FileLock.objects.filter(key__in=wanted).order_by("pk").values_list("pk", "key")
     if len(rows) < len(wanted):
         FileLock.objects.bulk_create(
@@ -140,22 +159,6 @@ def _rows_of(paths: Iterable[str]) -> dict[int, str]:
         )
         rows = rows.all()
     return {lock_id: wanted[key] for lock_id, key in rows}
-
-
-def _take_free(node: Node, wanted: Mapping[int, str]) -> Wait | None:
-    """Grant the paths if nobody holds or awaits any of them: the common case, which locks their rows only."""
-    at = now()
-    with recording(node.execution_id) as record:
-        claims: dict[int, Claim] = {}
-        for lock_id, path in wanted.items():
-            token = grant_if_free(node, lock_id, path, at)
-            if token is None:
-                transaction.set_rollback(True)
-                return None
-            claims[lock_id] = Claim(path, token, 0.0)
-        for claim in claims.values():
-            record("file:locked", node, path=claim.path, token=claim.token)
-    return Wait(node, claims)
 
 
 def _sit_through(wait: Wait, timeout_s: float, cancellation: Cancellation) -> None:

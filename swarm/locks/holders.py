@@ -16,6 +16,7 @@ from django.utils.timezone import now
 
 from swarm.locks.notices import wake_on_commit
 from swarm.models import Conflict, FileLock, Node
+from swarm.workspace.paths import lock_key
 
 HAS_HOLDER = Q(node__isnull=False) | Q(user__isnull=False)
 
@@ -45,34 +46,37 @@ def grant(lock: FileLock, at: datetime, node: Node | None, path: str) -> None:
 
 
 GRANT_IF_FREE = """
-UPDATE swarm_filelock
-SET node_id = %(node)s, user_id = NULL, reason = '', path = %(path)s,
-    locked_at = %(at)s, expires_at = %(until)s, token = token + 1
-WHERE id = %(lock)s
-  AND (expires_at IS NULL OR expires_at <= %(at)s OR (node_id IS NULL AND user_id IS NULL))
-  AND NOT EXISTS (SELECT 1 FROM swarm_conflict WHERE lock_id = %(lock)s AND ended_at IS NULL)
-  AND EXISTS (SELECT 1 FROM swarm_node WHERE id = %(node)s AND status = 'running' AND attempt = %(attempt)s)
-RETURNING token
+INSERT INTO swarm_filelock (key, path, node_id, reason, token, locked_at, expires_at)
+SELECT %(key)s, %(path)s, id, '', 1, %(at)s, %(until)s
+FROM swarm_node WHERE id = %(node)s AND status = 'running' AND attempt = %(attempt)s
+ON CONFLICT (key) DO UPDATE
+SET path = excluded.path, node_id = excluded.node_id, user_id = NULL, reason = '', token = swarm_filelock.token + 1,
+    locked_at = excluded.locked_at, expires_at = excluded.expires_at
+WHERE (swarm_filelock.expires_at IS NULL OR swarm_filelock.expires_at <= excluded.locked_at
+       OR (swarm_filelock.node_id IS NULL AND swarm_filelock.user_id IS NULL))
+  AND NOT EXISTS (SELECT 1 FROM swarm_conflict WHERE lock_id = swarm_filelock.id AND ended_at IS NULL)
+RETURNING id, token
 """
 
 
-def grant_if_free(node: Node, lock_id: int, path: str, at: datetime) -> int | None:
-    """Grant a path that nobody holds or waits for to a running node; the fencing token, None if it cannot be had so.
+def grant_if_free(node: Node, path: str, at: datetime) -> tuple[int, int] | None:
+    """Grant a path that nobody holds or waits for to a running node; None if it cannot be had so.
 
-    One statement, which needs no row locked: nearly all claims are of this kind, and the ORM would need five.
+    Returns the number of the path's row and the fencing token. One statement, which needs no row locked: nearly all
+    claims are of this kind, and the ORM would need five.
     """
     values = {
-        "lock": lock_id,
+        "key": lock_key(path),
+        "path": path,
         "node": Node._meta.pk.get_db_prep_value(node.pk, connection),
         "attempt": node.attempt,
-        "path": path,
         "at": connection.ops.adapt_datetimefield_value(at),
         "until": connection.ops.adapt_datetimefield_value(at + lease()),
     }
     with connection.cursor() as cursor:
         cursor.execute(GRANT_IF_FREE, values)
         row = cursor.fetchone()
-    return int(row[0]) if row else None
+    return (int(row[0]), int(row[1])) if row else None
 
 
 def hand_over(lock: FileLock, at: datetime) -> None:
@@ -89,11 +93,12 @@ def hand_over(lock: FileLock, at: datetime) -> None:
 
 def expire(lock_ids: Collection[int]) -> None:
     """Hand those paths over whose holder's lease has run out, or who was deleted; in a transaction of its own."""
-    at = now()
-    if FileLock.objects.held(at).filter(pk__in=lock_ids).count() == len(lock_ids):
+    if FileLock.objects.held(now()).filter(pk__in=lock_ids).count() == len(lock_ids):
         return
     with transaction.atomic():
-        for lock in lock_rows(Q(pk__in=lock_ids)).values():
+        locks = lock_rows(Q(pk__in=lock_ids))
+        at = now()
+        for lock in locks.values():
             if not lock.is_held(at):
                 hand_over(lock, at)
 

@@ -69,8 +69,8 @@ class Wait:
         with recording(self.node.execution_id) as record:
             if not is_running(self.node):
                 return  # whoever ended the attempt gave everything back; what the node holds now is another's
-            at = now()
             locks = lock_rows(Q(pk__in=(self.claims.keys() | self.places.keys()) - self.had_before))
+            at = now()
             for place in self.places.values():
                 end_wait(place, at, outcome)
                 place.refresh_from_db(fields=["outcome"])
@@ -90,8 +90,8 @@ class Wait:
         try:
             with recording(self.node.execution_id) as record:
                 _require_running(self.node)
-                at = now()
                 locks = lock_rows(Q(pk__in=granted) if is_last else Q(pk__in=granted) | HAS_HOLDER)
+                at = now()
                 for lock_id, place in granted.items():
                     self._require_holder(locks[lock_id], place, at)
                     _tell_granted(record, self.node, locks[lock_id])
@@ -121,8 +121,8 @@ def ask(node: Node, wanted: Mapping[int, str], policy: str) -> Wait:
     refusal = None
     with recording(node.execution_id) as record:
         _require_running(node)
-        at = now()
         locks = lock_rows(Q(pk__in=wanted) | HAS_HOLDER)
+        at = now()
         free = []
         for lock_id, path in wanted.items():
             lock = locks[lock_id]
