@@ -178,6 +178,7 @@ BAD = {
     "SWARM_NODE_TIMEOUT": "nan",
     "SWARM_NODE_LEASE": "0.1",
     "SWARM_LOCK_TTL": "for ever",
+    "SWARM_LOCK_WAIT": "0",
     "DATABASE_URL": f"mysql://ada:{PASSWORD}@host/swarm",
     "SWARM_CHAT_BASE_URL": f"ftp://ada:{PASSWORD}@host",
     "SWARM_CHAT_URL": "/api/chat",
