@@ -145,7 +145,7 @@ def test_every_module_of_swarm_keeps_the_import_rule(repository_root: Path) -> N
         ("swarm.stories.reader", "import re\nimport ruamel.yaml\nfrom swarm.errors import SwarmError"),
         ("swarm.events.record", "from django.db import transaction\nfrom swarm.models import Event"),
         ("swarm.locks.claims", "from swarm.workspace.paths import lock_key\nfrom swarm.locks.deadlock import find"),
-        ("swarm.engine.tools", "import pydantic\nfrom swarm.locks.claims import claim_path"),
+        ("swarm.engine.tools", "import pydantic\nfrom swarm.locks.claims import claim_paths"),
         ("swarm.simulator.server", "from swarm.errors import SwarmError\nfrom swarm.simulator.desk import Desk"),
         ("swarm.templatetags.pages", "from swarm.web.sentences import tell"),
         ("swarm.management.commands.demo", "from swarm.simulator.server import Server"),
@@ -160,7 +160,7 @@ def test_an_import_downwards_or_within_the_folder_is_fine(module: str, source: s
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("swarm.models.node", "from swarm.locks.claims import claim_path"),
+        ("swarm.models.node", "from swarm.locks.claims import claim_paths"),
         ("swarm.models.node", "import swarm.engine.report"),
         ("swarm.locks.claims", "from swarm.workspace.snapshot import Snapshot"),
         ("swarm.chat.gateway", "from swarm.engine import lifecycle"),

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from swarm.engine.conversation import Conversation
 from swarm.engine.work import Work
 from swarm.errors import SwarmError
-from swarm.locks.claims import claim_path
+from swarm.locks.claims import claim_paths
 from swarm.locks.errors import PathHeld
 from swarm.models import Execution, Node, Turn
 from swarm.workspace.errors import NoSuchObject
@@ -97,21 +97,21 @@ def _restore(work: Work, state: WorkState) -> None:
 
 def _claim_again(work: Work, snapshot: Snapshot, claims: Mapping[str, int]) -> dict[str, int]:
     """The tokens of the claims that the work had, which must not have let anybody else at their paths."""
+    try:
+        granted = claim_paths(
+            work.node,
+            list(claims),
+            policy=Execution.OnConflict.NOTIFY,  # nobody waits here, least of all for those who wait for this node
+            timeout_s=0,
+            cancellation=work.cancellation,
+            on_wait=lambda _: None,
+        )
+    except PathHeld as error:
+        raise CannotResume(f"A claim ran out while nobody ran the node; {error.message}") from error
     head = work.repository.branch_head(work.execution.branch)
-    tokens = {}
-    for path, token in claims.items():
-        try:
-            claim = claim_path(
-                work.node,
-                path,
-                policy=Execution.OnConflict.NOTIFY,  # nobody waits here, least of all for those who wait for this node
-                timeout_s=0,
-                cancellation=work.cancellation,
-                on_wait=lambda _: None,
+    for claim in granted:
+        if claim.token != claims[claim.path] and snapshot.is_stale(claim.path, head):
+            raise CannotResume(
+                f"The claim on {claim.path} ran out while nobody ran the node, and another story changed it."
             )
-        except PathHeld as error:
-            raise CannotResume(f"The claim on {path} ran out while nobody ran the node; {error.message}") from error
-        if claim.token != token and snapshot.is_stale(path, head):
-            raise CannotResume(f"The claim on {path} ran out while nobody ran the node, and another story changed it.")
-        tokens[path] = claim.token
-    return tokens
+    return {claim.path: claim.token for claim in granted}

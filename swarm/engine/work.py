@@ -13,8 +13,7 @@ from django.conf import settings
 from swarm.cancellation import Cancellation
 from swarm.engine.errors import NodeTimedOut
 from swarm.engine.timesheet import Timesheet
-from swarm.locks.claims import claim_path
-from swarm.locks.errors import PathHeld
+from swarm.locks.claims import claim_paths
 from swarm.models import Activity, Execution, Node
 from swarm.stories.story import Story
 from swarm.workspace.errors import LostUpdate, Refused
@@ -91,14 +90,14 @@ class Work:
     def claim(self, path: str) -> Claimed:
         """Claim `path` before its first write, and let the snapshot show its newest version.
 
-        Raises `ReservedPath`, `Refused` for a path that cannot be written, and all that `claim_path` raises.
+        Raises `ReservedPath`, `Refused` for a path that cannot be written, and all that `claim_paths` raises.
         """
         path = normalise(path)
         if self.is_reserved(path):
             raise ReservedPath(f"{path} is a story file; the server updates those, so leave it as it is.")
         if path in self.claims:
             return Claimed(path)
-        self._claim(path, self.execution.on_conflict)
+        self._claim([path], self.execution.on_conflict)
         self.timesheet.enter(Activity.USING_TOOL, path)
         return Claimed(path, self._take_newest(path))
 
@@ -106,20 +105,12 @@ class Work:
         """Claim all `paths`, which are normalised, without waiting for any.
 
         Raises `PathHeld` if somebody holds one, `FileChanged` if others have changed one since the snapshot was taken,
-        which shows the newest version then, and all that `claim_path` raises.
+        which shows the newest version then, and all that `claim_paths` raises.
         """
-        news: list[str] = []
-        for path in paths:
-            if path in self.claims:
-                continue
-            try:
-                self._claim(path, Execution.OnConflict.NOTIFY)
-            except PathHeld as error:
-                if not news:
-                    raise
-                raise FileChanged("\n".join([*news, error.message])) from error
-            if line := self._take_newest(path):
-                news.append(line)
+        wanted = [path for path in paths if path not in self.claims]
+        if wanted:
+            self._claim(wanted, Execution.OnConflict.NOTIFY)
+        news = [line for path in wanted if (line := self._take_newest(path))]
         if news:
             raise FileChanged("\n".join(news))
 
@@ -138,17 +129,20 @@ class Work:
             log.error("claims.broken", node=str(self.node.pk), head=head, reason=error.message)
             raise
 
-    def _claim(self, path: str, policy: str) -> None:
-        claim = claim_path(
+    def _claim(self, paths: list[str], policy: str) -> None:
+        claims = claim_paths(
             self.node,
-            path,
+            paths,
             policy=policy,
             timeout_s=min(self.remaining_s(), settings.SWARM_LOCK_WAIT),
             cancellation=self.cancellation,
-            on_wait=lambda holder: self.timesheet.enter(Activity.WAITING_FOR_LOCK, f"{path}, held by {holder}"),
+            on_wait=lambda holder: self.timesheet.enter(
+                Activity.WAITING_FOR_LOCK, f"{', '.join(paths)}, held by {holder}"
+            ),
         )
-        self.claims[path] = claim.token
-        self.awaited = {other for other in self.awaited if lock_key(other) != lock_key(path)}
+        self.claims.update((claim.path, claim.token) for claim in claims)
+        keys = {lock_key(path) for path in paths}
+        self.awaited = {path for path in self.awaited if lock_key(path) not in keys}
 
     def _take_newest(self, path: str) -> str:
         """Move the snapshot to the branch's head if `path` changed there; say what changed, or nothing."""

@@ -32,20 +32,6 @@ POLL_S = 1.0
 """How often a waiter looks at its rows without being woken: for expired holders, and wake-ups that got lost."""
 
 
-def claim_path(
-    node: Node,
-    path: str,
-    *,
-    policy: str,
-    timeout_s: float,
-    cancellation: Cancellation,
-    on_wait: Callable[[str], None],
-) -> Claim:
-    """Claim one path as `claim_paths` does."""
-    [claim] = claim_paths(node, [path], policy=policy, timeout_s=timeout_s, cancellation=cancellation, on_wait=on_wait)
-    return claim
-
-
 def claim_paths(
     node: Node,
     paths: Collection[str],

@@ -133,7 +133,9 @@ def _claim(node: Any, path: str) -> None:
     from swarm.locks import claims
 
     claims.POLL_S = 3600.0
-    claims.claim_path(node, path, policy="wait", timeout_s=60, cancellation=Cancellation(), on_wait=lambda holder: None)
+    claims.claim_paths(
+        node, [path], policy="wait", timeout_s=60, cancellation=Cancellation(), on_wait=lambda holder: None
+    )
 
 
 def _release(node: Any) -> None:

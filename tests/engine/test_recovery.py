@@ -10,17 +10,16 @@ import pytest
 from django.db import connections
 from django.utils.timezone import now
 
-from swarm.cancellation import Cancellation
 from swarm.engine.attempts import run_node
 from swarm.engine.executor import executor
 from swarm.engine.lifecycle import shut_down
 from swarm.engine.recovery import Recovery, dispatch_orphans, put_back_lost_nodes
 from swarm.events.record import recording
-from swarm.locks.claims import claim_path
 from swarm.models import Event, Execution, FileLock, Node
 from tests.chat.server import Exchange
 from tests.engine.dying import put_back_all_lost
 from tests.factories import PATIENCE_S, in_thread, make_nodes, run_threads, wait_until
+from tests.locks.actions import claim
 from tests.main_job import MainJob, node_of, play, report_of
 
 
@@ -61,9 +60,7 @@ def test_nodes_go_back_into_the_queue_when_their_process_stops_and_are_finished_
 def test_a_node_whose_process_died_is_taken_up_again_and_had_kept_its_paths(main_job: MainJob) -> None:
     execution = _start_without_running(main_job, "1.1")
     node = _pretend_to_run("1.1", lease_expires_at=now() - timedelta(seconds=1))
-    claim_path(
-        node, "larder/units.py", policy="wait", timeout_s=1, cancellation=Cancellation(), on_wait=lambda holder: None
-    )
+    claim(node, "larder/units.py")
 
     assert put_back_lost_nodes() == 1
     assert FileLock.objects.held(now()).get().node == node

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
 from swarm.events.record import recording
-from swarm.locks.claims import claim_path, claim_paths, release_claims
+from swarm.locks.claims import claim_paths, release_claims
 from swarm.locks.waits import Claim
 from swarm.models import Conflict, FileLock, Node
 from tests.factories import PATIENCE_S, in_thread, wait_until
@@ -23,14 +23,8 @@ def claim(
     timeout_s: float = 10 * PATIENCE_S,
     cancellation: Cancellation | None = None,
 ) -> Claim:
-    return claim_path(
-        node,
-        path,
-        policy=policy,
-        timeout_s=timeout_s,
-        cancellation=cancellation or Cancellation(),
-        on_wait=lambda holder: None,
-    )
+    [granted] = claim_all(node, path, policy=policy, timeout_s=timeout_s, cancellation=cancellation)
+    return granted
 
 
 def claim_all(

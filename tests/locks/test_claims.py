@@ -8,7 +8,7 @@ from django.utils.timezone import now
 from swarm.cancellation import Cancellation
 from swarm.errors import Cancelled
 from swarm.events.record import recording
-from swarm.locks.claims import check_claims, claim_path
+from swarm.locks.claims import check_claims, claim_paths
 from swarm.locks.errors import LockLost, LockTimedOut, PathHeld
 from swarm.models import Conflict, Event, FileLock, Node, WrongStatus
 from tests.factories import PATIENCE_S, make_nodes
@@ -82,9 +82,9 @@ def test_the_one_who_waits_is_told_who_holds_the_path_before_the_wait() -> None:
     claim(first, "a.py")
     told: list[tuple[str, bool]] = []
     with pytest.raises(LockTimedOut):
-        claim_path(
+        claim_paths(
             second,
-            "a.py",
+            ["a.py"],
             policy="wait",
             timeout_s=0,
             cancellation=Cancellation(),
@@ -241,9 +241,9 @@ def test_claims_conflicts_and_releases_are_told_of_in_order() -> None:
 def test_a_wait_that_ends_before_its_thread_sleeps_is_not_slept_through() -> None:
     first, second = make_nodes(2)
     claim(first, "a.py")
-    granted = claim_path(
+    [granted] = claim_paths(
         second,
-        "a.py",
+        ["a.py"],
         policy="wait",
         timeout_s=PATIENCE_S,
         cancellation=Cancellation(),

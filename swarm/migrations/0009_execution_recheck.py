@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("swarm", "0005_node_story"),
+        ("swarm", "0008_conflict_outcomes"),
     ]
 
     operations = [

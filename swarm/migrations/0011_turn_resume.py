@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("swarm", "0011_execution_pause"),
+        ("swarm", "0010_execution_pause"),
     ]
 
     operations = [
