@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
-from swarm.engine import integration
+from swarm.engine import closing, integration
 from swarm.engine.closing import cancel_node, fail_node
 from swarm.engine.errors import NodeTimedOut
 from swarm.engine.executor import executor
@@ -31,7 +31,7 @@ SUMMARY_OF_2_3 = "Story 2.3: Find what can be cooked today: changed larder/cookb
 
 def instead_of_completing(monkeypatch: pytest.MonkeyPatch, *, story: str, error: BaseException) -> None:
     """Let the transaction in which a story's commit came onto the branch fail, once."""
-    complete, failed = integration.complete_node, []
+    complete, failed = closing.complete_node, list[Node]()
 
     def complete_node(record: Recorder, node: Node, landing: Any) -> None:
         if node.story_id == story and not failed:
@@ -156,7 +156,7 @@ def test_a_node_that_failed_while_its_workspace_could_not_be_read_is_completed_w
 def test_a_node_that_was_taken_away_cannot_move_the_branch_though_its_claims_are_still_its_own(
     main_job: MainJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build, taken = integration._build, []
+    build, taken = integration._build, list[int]()
 
     def build_late(*args: Any) -> str:
         if not taken:

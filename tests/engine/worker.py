@@ -54,7 +54,7 @@ def main(execution_id: str, *arguments: str) -> None:
     from swarm.engine.executor import executor
 
     if arguments == ("die-after-landing",):
-        integration.complete_node = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        vars(integration)["complete_node"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
