@@ -47,6 +47,7 @@ SWARM_CHECK_TIMEOUT = environment.seconds("SWARM_CHECK_TIMEOUT", 600, at_least=1
 SWARM_DRAIN_TIMEOUT = environment.seconds("SWARM_DRAIN_TIMEOUT", 8, at_least=0)
 SWARM_LOCK_TTL = environment.seconds("SWARM_LOCK_TTL", 300, at_least=1)
 SWARM_LOCK_WAIT = environment.seconds("SWARM_LOCK_WAIT", 1800, at_least=1)
+SWARM_RETENTION_DAYS = environment.whole_number("SWARM_RETENTION_DAYS", 90, at_least=0)
 SWARM_DEMO_DIRECTORY = environment.text("SWARM_DEMO_DIRECTORY")
 
 # Django

@@ -21,16 +21,22 @@ from swarm.api.schemas import InvalidField, Problem
 from swarm.chat import errors as chat
 from swarm.engine.drift import PreviewOutdated, RepairStopped
 from swarm.engine.errors import NothingToRetry, UnknownStory, UnusableRequest
+from swarm.engine.review import BranchMoved, CommentMissing
 from swarm.errors import Misconfigured, SwarmError
 from swarm.locks.errors import LockMoved, NotTheHolder, PathHeld, ReasonMissing
 from swarm.models import WrongStatus
 from swarm.stories.errors import AmbiguousStory, NoStories, StoriesFolderMissing, StoryFileUnreadable
 from swarm.workspace.errors import (
+    BranchCheckedOut,
     BranchExists,
+    BranchLocked,
+    BuiltUpon,
+    MergeConflict,
     NoCommits,
     NoSuchBranch,
     NoSuchCommit,
     NotARepository,
+    NotMergeable,
     Refused,
 )
 
@@ -126,6 +132,7 @@ STATUS_OF: Mapping[type[SwarmError], int] = {
     InvalidRequest: 422,
     UnknownStory: 422,
     UnusableRequest: 422,
+    CommentMissing: 422,
     Refused: 422,
     ReasonMissing: 422,
     WrongStatus: 409,
@@ -141,6 +148,12 @@ STATUS_OF: Mapping[type[SwarmError], int] = {
     NoSuchCommit: 409,
     NoSuchBranch: 409,
     BranchExists: 409,
+    BranchLocked: 409,
+    BranchMoved: 409,
+    BranchCheckedOut: 409,
+    BuiltUpon: 409,
+    MergeConflict: 409,
+    NotMergeable: 409,
     NotReady: 503,
     Misconfigured: 503,
     NotARepository: 503,

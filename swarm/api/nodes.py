@@ -1,4 +1,4 @@
-"""One node: what it did, what it changed, what was said; and how to stop it or run it again."""
+"""One node: what it did, what it changed, what was said; how to stop it or run it again, and how to review it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from swarm.api.auth import OPERATORS, name_of
+from swarm.api.branches import MAILBOX, as_download
 from swarm.api.errors import NotFound
 from swarm.api.paging import Page, PageQuery, page_of_rows
-from swarm.api.schemas import CancelBody, NodeDetail, NodeRetryBody, Turn
-from swarm.engine import lifecycle
-from swarm.engine.report import node_report
+from swarm.api.schemas import CancelBody, NodeDetail, NodeRetryBody, RejectBody, RevertBody, Turn
+from swarm.engine import delivery, lifecycle, review
+from swarm.engine.report import NodeReport, node_report
 from swarm.engine.stopping import proof_of_stop
 from swarm.models import FileLock, Node, Period
 from swarm.workspace.repository import Repository
@@ -52,6 +53,7 @@ def _detail(node_id: uuid.UUID) -> dict[str, Any]:
         **node_report(row),
         "execution": row.execution_id,
         "stopped": proof_of_stop(row),
+        "proof": row.proof_id,
         "attempts": _attempts(row),
         "calls": row.call_rows.all(),
         "locks": FileLock.objects.held(now()).filter(node=row).select_related("node"),
@@ -78,6 +80,36 @@ def transcript(request: HttpRequest, node_id: uuid.UUID, query: Query[PageQuery]
     """The conversation, turn by turn, of all attempts."""
     row = Node.objects.only("id").get(pk=node_id)
     return page_of_rows(row.turns.defer("state"), query, by=("id",))
+
+
+@router.get(
+    "/{uuid:node_id}/patch",
+    openapi_extra={"responses": {200: {"content": {MAILBOX: {"schema": {"type": "string"}}}}}},
+)
+def patch(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
+    """What of one story stands on the branch, as patches for `git am`; a 409 if nothing does."""
+    row = Node.objects.select_related("execution").get(pk=node_id)
+    return as_download(delivery.node_patches(row), delivery.file_name(row.execution, row))
+
+
+@router.post("/{uuid:node_id}/approve", auth=OPERATORS, response=NodeReport)
+def approve(request: HttpRequest, node_id: uuid.UUID) -> Any:
+    """Say that a completed story is fine. Again is no error; a story that is worked on or was reverted is a 409."""
+    return node_report(review.approve(node_id, user=request.user))  # type: ignore[arg-type]
+
+
+@router.post("/{uuid:node_id}/reject", auth=OPERATORS, response={202: NodeReport})
+def reject(request: HttpRequest, node_id: uuid.UUID, body: RejectBody) -> Status[Any]:
+    """Have a completed story worked on again, by what the comment says, on top of what it committed."""
+    node = review.reject(node_id, comment=body.comment, user=request.user)  # type: ignore[arg-type]
+    return Status(202, node_report(node))
+
+
+@router.post("/{uuid:node_id}/revert", auth=OPERATORS, response=NodeReport)
+def revert(request: HttpRequest, node_id: uuid.UUID, body: RevertBody | None = None) -> Any:
+    """Take a story's commits back by another commit; a 409 that names what builds on it, if something does."""
+    comment = body.comment if body else ""
+    return node_report(review.revert(node_id, comment=comment, user=request.user))  # type: ignore[arg-type]
 
 
 def _attempts(row: Node) -> list[dict[str, Any]]:

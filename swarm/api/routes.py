@@ -15,7 +15,7 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
-from swarm.api import chat, conflicts, executions, files, limiter, nodes, stories
+from swarm.api import branches, chat, conflicts, executions, files, limiter, nodes, stories
 from swarm.api.auth import READERS
 from swarm.api.errors import MEDIA_TYPE, MethodNotAllowed, answer_error
 from swarm.api.schemas import Problem
@@ -104,6 +104,7 @@ api.add_router("/stories", stories.router)
 api.add_router("/swarm", executions.router)
 api.add_router("/swarm/nodes", nodes.router)
 api.add_router("/swarm/conflicts", conflicts.router)
+api.add_router("/swarm", branches.router)
 api.add_router("/swarm", limiter.router)
 api.add_router("/files", files.router)
 api.add_router("/chat", chat.router)

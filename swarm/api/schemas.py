@@ -111,6 +111,24 @@ class PauseBody(CancelBody):
     claims: Literal["keep", "release"] = "keep"
 
 
+class RejectBody(Body):
+    """What the next attempt is told."""
+
+    comment: Text = Field(min_length=1, max_length=10_000, examples=["Round half up, not half to even."])
+
+
+class RevertBody(Body):
+    """Why; the next attempt is told, if there is one."""
+
+    comment: Text = Field("", max_length=10_000)
+
+
+class MergeBody(Body):
+    """A branch of the workspace that no working tree shows."""
+
+    into: Text = Field(min_length=1, max_length=500, examples=["main"])
+
+
 class ChatBody(BaseModel):
     """An OpenAI chat-completions request; fields not named here go to the model as they are.
 
@@ -244,8 +262,9 @@ class Turn(Schema):
 
 
 class Check(Schema):
-    """One run of the check command on a node's work."""
+    """One run of the check command on a node's work: on the commit `on_commit`, with the node's changes."""
 
+    id: int
     attempt: int
     command: str
     exit_status: int
@@ -265,10 +284,14 @@ class Attempt(Schema):
 
 
 class NodeDetail(report.NodeReport):
-    """A node with its attempts, calls, held locks and checks; `stopped` proves how soon after a cancel what ended."""
+    """A node with its attempts, calls, held locks and checks.
+
+    `stopped` proves how soon after a cancel what ended, `proof` is the check that showed its story to be done.
+    """
 
     execution: uuid.UUID
     stopped: dict[str, Any] | None
+    proof: int | None
     attempts: list[Attempt]
     calls: list[Call]
     locks: list[Lock]

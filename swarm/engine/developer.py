@@ -75,6 +75,7 @@ def _call_model(work: Work, conversation: Conversation) -> Completion:
 
 def _answer(work: Work, conversation: Conversation, turn: Turn) -> None:
     """Do what a recorded reply asks for."""
+    work.turn = turn.number
     answers: list[dict[str, Any]] = []
     for call in read_tool_calls(turn.reply):
         if not work.is_finished:

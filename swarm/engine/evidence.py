@@ -14,7 +14,7 @@ from django.conf import settings
 
 from swarm.engine.errors import CheckCommandMissing
 from swarm.engine.rewritten import drop, take_in
-from swarm.engine.work import Work
+from swarm.engine.work import Shown, Work
 from swarm.models import Activity, CheckRun
 from swarm.workspace.checkout import checked_out, make_private, remove_leftovers, rewritten_files
 from swarm.workspace.checks import run_checks
@@ -106,3 +106,26 @@ def _checkout(work: Work, commit: str, changes: Mapping[str, bytes | None]) -> I
             made = checked_out(work.repository, commit=commit, changes=changes, root=CHECKOUTS)
             directory = stack.enter_context(made)
         yield directory
+
+
+class NothingToShow(Refused):
+    """A node wanted to tick a task although nothing had happened since it ticked the one before."""
+
+    code = "nothing_to_show"
+
+
+def demand_evidence(work: Work) -> None:
+    """Raise `NothingToShow` unless the node changed something, or its checks passed, since it last ticked tasks.
+
+    Tasks that are ticked in one turn may rest on the same change. Without a check command, any change at all will do:
+    there is nothing else to show for a task whose work was done with an earlier one's.
+    """
+    shown = Shown(work.turn, dict(work.snapshot.changes), work.proven)
+    is_new = shown.changes != work.shown.changes or shown.proven is not work.shown.proven
+    is_enough = is_new or shown.turn == work.shown.turn or (shown.changes and not settings.SWARM_CHECK_COMMAND)
+    if not is_enough:
+        raise NothingToShow(
+            "Nothing was changed and no check has passed since you last ticked a task. Do the task first; if its work "
+            "is done already, call run_checks, and tick all tasks that are done in one message."
+        )
+    work.shown = shown

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarm.engine.errors import WorkerLost, WorkerStopped
+from swarm.engine.review_comments import comments_on
 from swarm.models import Event, Node
 
 MOST = 5
@@ -16,10 +17,10 @@ _NO_LESSONS = (WorkerLost.code, WorkerStopped.code)
 
 
 def lessons_of(node: Node) -> list[str]:
-    """Why the earlier attempts failed and how far they had come, each said once, in their order."""
+    """Why the earlier attempts failed and how far they had come, each said once, and what reviewers wrote."""
     ended = Event.objects.filter(node=node, type__in=["swarm:node-retrying", "swarm:node-failed"]).order_by("seq")
     told = [event.data for event in ended if event.data["attempt"] and event.data["error"]["code"] not in _NO_LESSONS]
-    return list(dict.fromkeys(_lesson(data) for data in told))[-MOST:]
+    return list(dict.fromkeys(_lesson(data) for data in told))[-MOST:] + comments_on(node)
 
 
 def _lesson(data: Mapping[str, Any]) -> str:

@@ -170,7 +170,7 @@ def resume(execution_id: uuid.UUID, *, by: str = "") -> Execution:
 
 
 def retry(execution_id: uuid.UUID, nodes: Sequence[uuid.UUID] | None = None, *, resume: bool = False) -> Execution:
-    """Run nodes again: the failed ones, or those named of the failed and cancelled ones.
+    """Run nodes again: the failed ones, or those named of the failed, cancelled and reverted ones.
 
     They begin anew, or go on behind their last good turn if they are to `resume`; the latter needs their paths to be as
     they were, else they begin anew too. With a node runs what it depends on, unless that is done: it could not start
@@ -249,7 +249,7 @@ def _with_dependencies(execution: Execution, chosen: Sequence[Node]) -> list[Nod
     wanted = {node.story_id for node in chosen}
     found = {node.pk: node for node in chosen}
     # Whatever a node depends on has a lower number.
-    for node in execution.nodes.exclude(status=Node.Status.COMPLETED).order_by("-number"):
+    for node in execution.nodes.undone().order_by("-number"):
         if node.story_id in wanted:
             wanted.update(node.depends_on)
             found[node.pk] = node

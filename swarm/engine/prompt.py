@@ -36,7 +36,7 @@ def first_message(*, story_path: str, story_text: str, paths: Sequence[str], les
     ]
     if lessons:
         parts.append(
-            "Earlier attempts at this story failed, and nothing of them is left:\n"
+            "Earlier attempts at this story. Nothing is left of those that failed:\n"
             + "\n".join(f"- {it}" for it in lessons)
         )
     return "\n\n".join(parts)

@@ -1,6 +1,6 @@
 """Takes up nodes whose process has died, and nodes that nobody runs; at the start of a server and every few seconds.
 
-Also removes, once, the checkouts that dead processes left behind.
+Also removes the checkouts that dead processes left behind, and what executions have left that ended long ago.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.utils.timezone import now
 from swarm.engine.errors import WorkerLost
 from swarm.engine.evidence import CHECKOUTS
 from swarm.engine.executor import executor
+from swarm.engine.housekeeping import Housekeeper
 from swarm.engine.lifecycle import dispatch
 from swarm.engine.stopping import end_stopped
 from swarm.engine.timesheet import book_lost_time
@@ -43,6 +44,7 @@ class Recovery:
         self._execution_id = execution_id
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._housekeeper = Housekeeper()
 
     def start(self) -> None:
         """Begin; does nothing if it has begun."""
@@ -71,6 +73,7 @@ class Recovery:
         try:
             put_back_lost_nodes()
             dispatch_orphans(self._execution_id)
+            self._housekeeper.look_after(now())
             return BUSY_S if Node.objects.lost(now()).exists() else settings.SWARM_NODE_LEASE / 3
         except DatabaseError as error:
             log.warning("recovery.failed", error=str(error))

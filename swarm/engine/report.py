@@ -52,6 +52,15 @@ class PauseReport(TypedDict):
     claims: str
 
 
+class ReviewReport(TypedDict):
+    """What a person decided about a node's commit."""
+
+    decision: str
+    comment: str
+    by: str
+    at: datetime | None
+
+
 class NodeReport(TypedDict):
     """The contract's Node; durations in seconds."""
 
@@ -79,6 +88,7 @@ class NodeReport(TypedDict):
     usage: Usage
     error: ErrorReport | None
     cancelled: CancelReport | None
+    review: ReviewReport | None
 
 
 class Progress(TypedDict):
@@ -117,6 +127,7 @@ class ExecutionSummary(TypedDict):
     warnings: list[str]
     paused: PauseReport | None
     cancelled: CancelReport | None
+    pruned_at: datetime | None
     last_seq: int
 
 
@@ -130,7 +141,7 @@ def execution_report(execution: Execution) -> ExecutionReport:
     """Describe an execution with its nodes, in two queries."""
     nodes = list(execution.nodes.all())
     seconds = Period.objects.filter(node__execution=execution).seconds_by_activity()
-    completed = {node.story_id for node in nodes if node.status == Node.Status.COMPLETED}
+    completed = {node.story_id for node in nodes if node.is_done}
     reports = [_node_report(node, seconds, completed) for node in nodes]
     return ExecutionReport(**_summary(execution, nodes, seconds), nodes=reports)
 
@@ -182,6 +193,9 @@ def _node_report(
         if node.error_code
         else None,
         cancelled=_cancel(node, is_over=node.status == Node.Status.CANCELLED),
+        review=ReviewReport(decision=node.review, comment=node.review_comment, by=node.reviewed_by, at=node.reviewed_at)
+        if node.review
+        else None,
     )
 
 
@@ -246,6 +260,7 @@ def _summary(
         warnings=execution.warnings,
         paused=_pause(execution),
         cancelled=_cancel(execution, is_over=False),
+        pruned_at=execution.pruned_at,
         last_seq=execution.last_seq,
     )
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from swarm.engine.evidence import check
+from swarm.engine.evidence import check, demand_evidence
 from swarm.engine.integration import finish_story
 from swarm.engine.work import FileChanged, Work
 from swarm.locks.errors import PathHeld
@@ -117,13 +117,15 @@ class RunChecks(Tool):
 
 
 class CompleteTask(Tool):
-    """Tick a task of the story."""
+    """Tick a task of the story, once something was changed for it or the checks have passed."""
 
     number: int = Field(ge=1, description="the task's number, from the top of the story, from 1")
 
     def run(self, work: Work) -> str:
         if self.number > work.story.tasks_total:
             return f"Error: no_such_task. The story has {work.story.tasks_total} tasks."
+        if not work.is_ticked(self.number):
+            demand_evidence(work)
         work.ticked.add(self.number)
         work.node.record_tasks(work.count_done())
         return f"Task {self.number} is ticked; {work.count_done()} of {work.story.tasks_total} are done."

@@ -6,6 +6,7 @@ import difflib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 from django.conf import settings
@@ -48,10 +49,19 @@ class Claimed:
     news: str = ""
 
 
+class Shown(NamedTuple):
+    """What a node had to show when it last ticked tasks: in which turn, its changes, and what had passed the checks."""
+
+    turn: int
+    changes: dict[str, bytes | None]
+    proven: tuple[str, dict[str, bytes | None]] | None
+
+
 @dataclass
 class Work:
     """One attempt at one story. `deadline_s` is on the monotonic clock; `claims` maps paths to fencing tokens,
-    `proven` is the commit and the changes on it that last passed the checks.
+    `proven` is the commit and the changes on it that last passed the checks, `turn` the number of the present turn,
+    `shown` what the last ticked tasks rest on.
     """
 
     node: Node
@@ -66,11 +76,17 @@ class Work:
     ticked: set[int] = field(default_factory=set)
     awaited: set[str] = field(default_factory=set)
     proven: tuple[str, dict[str, bytes | None]] | None = None
+    turn: int = 0
+    shown: Shown = field(default_factory=lambda: Shown(0, {}, None))
     is_finished: bool = False
 
+    def is_ticked(self, number: int) -> bool:
+        """Whether a task of the story is ticked, in the file or by the node."""
+        return number in self.ticked or self.story.tasks[number - 1].done
+
     def count_done(self) -> int:
-        """How many of the story's tasks are ticked, in the file or by the node."""
-        return sum(task.done or task.number in self.ticked for task in self.story.tasks)
+        """How many of the story's tasks are ticked."""
+        return sum(self.is_ticked(task.number) for task in self.story.tasks)
 
     @property
     def is_proven(self) -> bool:

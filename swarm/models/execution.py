@@ -21,6 +21,9 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
         """Those whose nodes may start."""
         return self.active().filter(paused_at=None, cancel_requested_at=None)
 
+    def ended_before(self, at: datetime) -> ExecutionQuerySet:
+        return self.exclude(status__in=Execution.ACTIVE).filter(finished_at__lt=at)
+
 
 class Execution(models.Model):
     """One run over some stories; its nodes do the work, its branch holds what they finished."""
@@ -77,6 +80,7 @@ class Execution(models.Model):
 
     was_reopened = models.BooleanField(default=False)
     warnings = models.JSONField(default=list)
+    pruned_at = models.DateTimeField(null=True, help_text="when its old events, calls, turns and checks were removed")
     last_seq = models.PositiveBigIntegerField(default=0)
 
     objects = ExecutionQuerySet.as_manager()
@@ -154,6 +158,18 @@ class Execution(models.Model):
     @staticmethod
     def _not_paused() -> dict[str, object]:
         return {"paused_at": None, "paused_by": "", "pause_reason": "", "pause_code": ""}
+
+    def take_back(self) -> None:
+        """Go on, or run again after its end, because a completed story was rejected.
+
+        Raises `WrongStatus` while it is being cancelled.
+        """
+        if not self.is_active:
+            self.reopen()
+        elif self.cancel_requested_at is None:
+            self._move(self.ACTIVE, was_reopened=True)
+        else:
+            raise WrongStatus(f"Execution {self.short_id} is being cancelled; reject the story once it has ended.")
 
     def _move(self, allowed: frozenset[str] | set[str], **values: object) -> None:
         if not Execution.objects.filter(pk=self.pk, status__in=allowed).update(**values):

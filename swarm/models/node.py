@@ -42,9 +42,17 @@ class NodeQuerySet(models.QuerySet["Node"]):
     def failed(self) -> NodeQuerySet:
         return self.filter(status=Node.Status.FAILED)
 
+    def done(self) -> NodeQuerySet:
+        """Nodes whose story is completed and was not reverted."""
+        return self.filter(status=Node.Status.COMPLETED).exclude(review=Node.Review.REVERTED)
+
+    def undone(self) -> NodeQuerySet:
+        """The others: those that ended otherwise, have not ended, or were reverted."""
+        return self.exclude(pk__in=self.done().values("pk"))
+
     def completed_stories(self) -> set[str]:
         """The ids of the stories that are done."""
-        return set(self.filter(status=Node.Status.COMPLETED).values_list("story_id", flat=True))
+        return set(self.done().values_list("story_id", flat=True))
 
     def next_to_start(self) -> Node | None:
         """The pending node that is to start next of those that wait for no other story; None if there is none.
@@ -77,7 +85,15 @@ class Node(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
+    class Review(models.TextChoices):
+        """What a person decided about the story's commit; empty while nobody has."""
+
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        REVERTED = "reverted"
+
     ACTIVE: ClassVar[frozenset[str]] = frozenset({Status.PENDING, Status.RUNNING})
+    ENDED: ClassVar[frozenset[str]] = frozenset(Status.values) - ACTIVE
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="nodes")
@@ -117,6 +133,14 @@ class Node(models.Model):
     files = models.JSONField(default=list)
     commit = models.CharField(max_length=40, blank=True)
     summary = models.TextField(blank=True)
+    proof = models.ForeignKey(
+        "CheckRun", null=True, on_delete=models.SET_NULL, related_name="+",
+        help_text="the check that showed the story to be done; None where no check command was set",
+    )  # fmt: skip
+    review = models.CharField(max_length=8, choices=Review, blank=True)
+    review_comment = models.TextField(blank=True)
+    reviewed_by = models.CharField(max_length=150, blank=True, help_text="the user's name as it was then")
+    reviewed_at = models.DateTimeField(null=True)
     calls = models.PositiveIntegerField(default=0)
     prompt_tokens = models.PositiveBigIntegerField(default=0)
     completion_tokens = models.PositiveBigIntegerField(default=0)
@@ -148,6 +172,11 @@ class Node(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status in self.ACTIVE
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its story is completed and was not reverted."""
+        return self.status == self.Status.COMPLETED and self.review != self.Review.REVERTED
 
     @property
     def duration(self) -> timedelta | None:
@@ -223,8 +252,12 @@ class Node(models.Model):
         )
 
     def complete(self, *, commit: str, files: list[str], summary: str) -> None:
-        """Record that the story is done. Raises `WrongStatus` unless it is running."""
-        self._end({self.Status.RUNNING}, self.Status.COMPLETED, commit=commit, files=files, summary=summary)
+        """Record that the story is done, and which check proved it. Raises `WrongStatus` unless it is running."""
+        self._end(
+            {self.Status.RUNNING}, self.Status.COMPLETED, commit=commit, files=files, summary=summary,
+            tasks_done=self.tasks_total, proof=self.check_runs.proof(),
+            review="", review_comment="", reviewed_by="", reviewed_at=None,
+        )  # fmt: skip
 
     def fail(self, error: SwarmError) -> None:
         """Record that it ended in `error`. Raises `WrongStatus` unless it is pending or running."""
@@ -251,14 +284,53 @@ class Node(models.Model):
     def retry(self, attempts: int, *, resume: bool = False) -> None:
         """Queue it again for up to `attempts` more tries, to `resume` its conversation or to begin another.
 
-        Raises `WrongStatus` unless it failed or was cancelled.
+        One that was reverted always begins anew. Raises `WrongStatus` unless it failed, was cancelled or was reverted.
         """
-        fresh = {} if resume else {"conversation": 0, "tasks_done": 0, "files": []}
+        if self.review == self.Review.REVERTED:
+            self._queue(self.ENDED, attempts, **self._begin_anew(), commit="", proof=None)
+        else:
+            fresh = {} if resume else {"conversation": 0, "tasks_done": 0, "files": []}
+            self._queue({self.Status.FAILED, self.Status.CANCELLED}, attempts, **fresh)
+
+    def approve(self, *, by: str) -> None:
+        """Record that somebody likes what it committed. Raises `WrongStatus` unless that stands on the branch."""
+        self.refuse_without_commit()
+        self._move({self.Status.COMPLETED}, **self._decision(self.Review.APPROVED, by, ""))
+
+    def reject(self, *, by: str, comment: str, attempts: int) -> None:
+        """Queue it again for up to `attempts` tries at what `comment` asks for, on top of what it committed.
+
+        Raises `WrongStatus` unless that stands on the branch.
+        """
+        self.refuse_without_commit()
+        decision = self._decision(self.Review.REJECTED, by, comment)
+        self._queue({self.Status.COMPLETED}, attempts, **self._begin_anew(), **decision)
+
+    def revert(self, *, by: str, comment: str) -> None:
+        """Record that its commits were taken back. Raises `WrongStatus` unless it has ended and they stood there."""
+        self.refuse_without_commit()
+        self._move(self.ENDED, **self._decision(self.Review.REVERTED, by, comment))
+
+    def refuse_without_commit(self) -> None:
+        """Raise `WrongStatus` unless a commit of it is on the branch."""
+        if self.review == self.Review.REVERTED:
+            raise WrongStatus(f"{self} was reverted; nothing of it is on the branch. Retry it instead.")
+        if not self.commit:
+            raise WrongStatus(f"{self} is {self.status} and has committed nothing; there is nothing to review.")
+
+    def _decision(self, review: Review, by: str, comment: str) -> dict[str, object]:
+        return {"review": review, "review_comment": comment, "reviewed_by": by, "reviewed_at": now()}
+
+    def _begin_anew(self) -> dict[str, object]:
+        """What is on the branch of it does not count as its next attempt's."""
+        return {"conversation": 0, "tasks_done": 0, "files": [], "superseded_attempt": self.attempt}
+
+    def _queue(self, allowed: set[str] | frozenset[str], attempts: int, **values: object) -> None:
         self._move(
-            {self.Status.FAILED, self.Status.CANCELLED}, status=self.Status.PENDING, activity=Activity.IDLE,
+            allowed, status=self.Status.PENDING, activity=Activity.IDLE,
             max_attempts=self.attempt + attempts, started_at=None, finished_at=None,
             error_code="", error_message="", error_retryable=False,
-            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="", **fresh,
+            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="", **values,
         )  # fmt: skip
 
     def hold(self) -> None:
@@ -324,26 +396,3 @@ class Period(models.Model):
 
     def __str__(self) -> str:
         return f"{self.activity} {self.seconds:.3f} s"
-
-
-class CheckRun(models.Model):
-    """One run of the check command on a node's work: the evidence that a story is done, or why it is not."""
-
-    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="check_runs")
-    attempt = models.PositiveIntegerField()
-    command = models.TextField()
-    exit_status = models.IntegerField()
-    seconds = models.FloatField()
-    output = models.TextField(blank=True)
-    on_commit = models.CharField(max_length=40)
-    created_at = models.DateTimeField(default=now)
-
-    class Meta:
-        ordering = ["id"]
-
-    def __str__(self) -> str:
-        return f"Check with exit status {self.exit_status}"
-
-    @property
-    def has_passed(self) -> bool:
-        return self.exit_status == 0

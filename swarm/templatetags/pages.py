@@ -39,6 +39,10 @@ ACTIVITY_ICONS = {
 }
 
 
+REVIEW_LOOKS = {"approved": ("completed", "check"), "rejected": ("partial", "retry"), "reverted": ("cancelled", "stop")}
+"""For each decision of a reviewer, the status whose colour it has, and its symbol."""
+
+
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """A symbol of `static/icons.svg`; always beside a word, so hidden from screen readers."""
@@ -71,6 +75,13 @@ def outcome_badge(outcome: str) -> SafeString:
     """How a wait for a file ended, as shape, word and colour."""
     status, symbol = OUTCOMES.get(outcome, ("pending", "info"))
     return format_html('<span class="badge" data-status="{}">{}{}</span>', status, icon(symbol), words(outcome))
+
+
+@register.simple_tag
+def review_badge(decision: str) -> SafeString:
+    """What a reviewer decided, as shape, word and colour."""
+    status, symbol = REVIEW_LOOKS[decision]
+    return format_html('<span class="badge" data-status="{}">{}{}</span>', status, icon(symbol), words(decision))
 
 
 @register.simple_tag

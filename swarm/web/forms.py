@@ -1,4 +1,4 @@
-"""The form that starts an execution: reads what a person typed; what is allowed is decided by the engine."""
+"""The forms: they read what a person typed; what is allowed is decided by the engine."""
 
 from __future__ import annotations
 
@@ -130,3 +130,15 @@ class StartForm(forms.Form):
             return None
         content = json.dumps(values, default=str, sort_keys=True)
         return f"form-{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+class CommentForm(forms.Form):
+    """What a reviewer says."""
+
+    comment = forms.CharField(required=False, max_length=10_000)
+
+
+class MergeForm(forms.Form):
+    """Into which branch."""
+
+    into = forms.CharField(max_length=500, strip=False, error_messages={"required": "Choose a branch."})

@@ -1,10 +1,12 @@
-"""The page of one node: what it is doing or did, turn by turn, and its checks; stopping it, running it again."""
+"""The page of one node: what it is doing or did, its turns, checks and change; stopping it, running it again."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +20,9 @@ from swarm.engine.stopping import proof_of_stop
 from swarm.errors import SwarmError
 from swarm.models import Node
 from swarm.web.access import operator_only, signed_in
+from swarm.web.diffs import file_diffs
 from swarm.web.transcript import shortened, shown_calls, spoken
+from swarm.workspace.repository import Repository
 
 
 @signed_in
@@ -39,10 +43,12 @@ def node(request: HttpRequest, node_id: uuid.UUID) -> HttpResponse:
     checks = [{"row": check, "output": shortened(check.output)} for check in row.check_runs.order_by("-id")]
     context = {
         "execution": row.execution,
+        "row": row,
         "node": node_report(row),
         "stopped": proof_of_stop(row),
         "turns": turns,
         "checks": checks,
+        **_change(row),
     }
     is_live = bool(request.headers.get("HX-Request"))
     return render(request, "nodes/_node.html" if is_live else "nodes/node.html", context)
@@ -73,3 +79,15 @@ def _act(request: HttpRequest, node_id: uuid.UUID, action: Callable[[], object],
     else:
         messages.success(request, done)
     return redirect("node", node_id)
+
+
+def _change(row: Node) -> dict[str, Any]:
+    """The files that its commit changed, the server's own last, or why they cannot be shown; nothing without one."""
+    if not row.commit:
+        return {}
+    try:
+        repository = Repository.open(Path(row.execution.workspace))
+        files = file_diffs(repository.diff(repository.parent(row.commit), row.commit))
+    except SwarmError as error:
+        return {"change_problem": error.message}
+    return {"files": sorted(files, key=lambda file: file.path.startswith(f"{row.execution.stories_folder}/"))}

@@ -6,7 +6,7 @@ from django.urls import path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
-from swarm.web import conflicts, executions, limiter, locks, nodes, stories
+from swarm.web import conflicts, executions, limiter, locks, nodes, reviews, stories
 from swarm.web.sign_in import SignInView
 
 urlpatterns = [
@@ -22,9 +22,14 @@ urlpatterns = [
     path("executions/<uuid:execution_id>/retry/", executions.retry, name="execution-retry"),
     path("executions/<uuid:execution_id>/pause/", executions.pause, name="execution-pause"),
     path("executions/<uuid:execution_id>/resume/", executions.resume, name="execution-resume"),
+    path("executions/<uuid:execution_id>/branch/", reviews.branch, name="branch"),
+    path("executions/<uuid:execution_id>/merge/", reviews.merge, name="merge"),
     path("nodes/<uuid:node_id>/", nodes.node, name="node"),
     path("nodes/<uuid:node_id>/cancel/", nodes.cancel, name="node-cancel"),
     path("nodes/<uuid:node_id>/retry/", nodes.retry, name="node-retry"),
+    path("nodes/<uuid:node_id>/approve/", reviews.approve, name="node-approve"),
+    path("nodes/<uuid:node_id>/reject/", reviews.reject, name="node-reject"),
+    path("nodes/<uuid:node_id>/revert/", reviews.revert, name="node-revert"),
     path("stories/", stories.stories, name="stories"),
     path("stories/<path:story_id>/", stories.story, name="story"),
     path("drift/", stories.drift, name="drift"),

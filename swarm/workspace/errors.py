@@ -34,7 +34,7 @@ class NoSuchObject(SwarmError):
 
 
 class NoSuchBranch(SwarmError):
-    """An execution's branch is not there, because somebody deleted or renamed it."""
+    """A branch is not there: an execution's, which somebody deleted or renamed, or one that a person named."""
 
     code = "no_such_branch"
 
@@ -68,6 +68,30 @@ class UnsafeFolder(SwarmError):
     """The folder for checkouts is a link, or belongs to or is open to other users of the machine."""
 
     code = "unsafe_folder"
+
+
+class BranchCheckedOut(SwarmError):
+    """A merge was asked for into a branch that a working tree shows, and that would no longer fit its branch."""
+
+    code = "branch_checked_out"
+
+
+class MergeConflict(SwarmError):
+    """A merge was asked for of branches that changed the same lines; the message names the files."""
+
+    code = "merge_conflict"
+
+
+class NotMergeable(SwarmError):
+    """A merge was asked for that makes no sense: of an empty branch, of unrelated ones, into one of Swarm's own."""
+
+    code = "not_mergeable"
+
+
+class BuiltUpon(SwarmError):
+    """A story cannot be reverted, because what came later builds on it; the message names it."""
+
+    code = "built_upon"
 
 
 class LostUpdate(SwarmError):

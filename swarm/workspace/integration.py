@@ -1,7 +1,8 @@
 """Puts a story's changes onto an execution's branch: one commit, then one compare-and-swap of the branch.
 
-Writes objects and refs under `refs/heads/swarm/`, nothing else. Knows nothing of claims or checks; that the changes
-still apply to `parent` is the caller's to know (`Snapshot.advance` refuses where they do not).
+Writes objects and refs under `refs/heads/swarm/`, nothing else, but for `move_ref` when a person merges. Knows nothing
+of claims or checks; that the changes still apply to `parent` is the caller's to know (`Snapshot.advance` refuses where
+they do not).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 import pygit2
 
 from swarm.workspace.clash import refuse_clash
-from swarm.workspace.errors import BranchLocked
+from swarm.workspace.errors import BranchLocked, NoSuchBranch
 from swarm.workspace.leftovers import remove_leftover_lock
 from swarm.workspace.modes import file_modes
 from swarm.workspace.repository import Repository, branch_ref
@@ -50,19 +51,29 @@ def build_commit(
             refuse_clash(repository, parent, changes, path)
         index.add(pygit2.IndexEntry(path, git.create_blob(content), modes[path]))
     signature = pygit2.Signature(author, f"{author}@swarm.invalid")
-    text = _with_trailers(message, trailers)
+    text = with_trailers(message, trailers)
     return str(git.create_commit(None, signature, signature, text, index.write_tree(git), [parent]))
 
 
-def _with_trailers(message: str, trailers: Mapping[str, str]) -> str:
+def with_trailers(message: str, trailers: Mapping[str, str]) -> str:
     """Join message and trailers as git-interpret-trailers does: the last paragraph, one line each."""
     lines = [f"{key}: {' '.join(value.split())}" for key, value in trailers.items()]
     text = f"{message.strip()}\n\n" + "".join(f"{line}\n" for line in lines)
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def advance_branch(repository: Repository, branch: str, *, expected: str, commit: str) -> bool:
-    """Move `branch` from `expected` to `commit`; False if it is not at `expected` (any more).
+def advance_branch(
+    repository: Repository, branch: str, *, expected: str, commit: str, reason: str = "story integrated"
+) -> bool:
+    """Move one of Swarm's own branches from `expected` to `commit`; False if it is not at `expected` (any more).
+
+    `reason` is for the reflog. Raises `NoSuchBranch` and `BranchLocked`.
+    """
+    return move_ref(repository, branch_ref(branch), expected=expected, commit=commit, reason=reason)
+
+
+def move_ref(repository: Repository, ref: str, *, expected: str, commit: str, reason: str) -> bool:
+    """Move a branch, named in full, from `expected` to `commit`; False if it is not at `expected` (any more).
 
     Atomic against threads and against every other git process: `lock_ref` creates `<ref>.lock` exclusively, which is
     how git itself locks a ref, the value is read and compared while that file exists, and committing the transaction
@@ -70,10 +81,9 @@ def advance_branch(repository: Repository, branch: str, *, expected: str, commit
     others.) A lock that a killed process left is removed. Raises `NoSuchBranch`, and `BranchLocked` if another process
     holds the lock for five seconds.
     """
-    ref = branch_ref(branch)
     deadline_s = time.monotonic() + LOCK_WAIT_S
     while True:
-        repository.branch_head(branch)  # first, because the lock of a missing ref can be taken
+        _target(repository, ref)  # first, because the lock of a missing ref can be taken
         with repository.handle.transaction() as transaction:
             try:
                 transaction.lock_ref(ref)
@@ -82,12 +92,19 @@ def advance_branch(repository: Repository, branch: str, *, expected: str, commit
                     raise trouble from error
                 if not remove_leftover_lock(repository, ref) and time.monotonic() > deadline_s:
                     raise BranchLocked(
-                        f"{branch} is locked by another git process ({error}); a lock file that is still there after "
+                        f"{ref} is locked by another git process ({error}); a lock file that is still there after "
                         "a minute is taken for left over and removed."
                     ) from error
             else:
-                if repository.branch_head(branch) != expected:
+                if _target(repository, ref) != expected:
                     return False
-                transaction.set_target(ref, commit, message="swarm: story integrated")
+                transaction.set_target(ref, commit, message=f"swarm: {reason}")
                 return True
         time.sleep(0.002)
+
+
+def _target(repository: Repository, ref: str) -> str:
+    try:
+        return str(repository.handle.lookup_reference(ref).target)
+    except KeyError as error:
+        raise NoSuchBranch(f"{ref} is gone: make the branch again, or start the stories in a new execution.") from error

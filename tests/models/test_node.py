@@ -29,6 +29,9 @@ CHANGES: dict[str, tuple[Change, set[str], str | None]] = {
     "cancel": (lambda it: it.cancel(), {"pending", "running"}, "cancelled"),
     "allow_attempt": (lambda it: it.allow_attempt(), {"running"}, None),
     "retry": (lambda it: it.retry(2), {"failed", "cancelled"}, "pending"),
+    "approve": (lambda it: it.approve(by="ada"), {"completed"}, None),
+    "reject": (lambda it: it.reject(by="ada", comment="No.", attempts=2), {"completed"}, "pending"),
+    "revert": (lambda it: it.revert(by="ada", comment=""), {"completed", "failed", "cancelled"}, None),
 }
 """Each change, the statuses that allow it, and the status it leads to (None: the one before)."""
 
@@ -46,7 +49,7 @@ def reload(node: Node) -> Node:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_happens_in_the_statuses_that_allow_it_and_is_refused_in_all_others(change: str, status: str) -> None:
     act, allowed, after = CHANGES[change]
-    node = a_node(status=status)
+    node = a_node(status=status, commit="d" * 40)
     before = Node.objects.values().get()
     if status in allowed:
         act(node)
@@ -64,12 +67,32 @@ def test_a_change_happens_in_the_statuses_that_allow_it_and_is_refused_in_all_ot
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_late_writer_of_an_earlier_attempt_is_refused(change: str) -> None:
     act, allowed, _ = CHANGES[change]
-    late = a_node(status=next(iter(allowed)), attempt=1)
+    late = a_node(status=next(iter(allowed)), attempt=1, commit="d" * 40)
     Node.objects.update(attempt=2)
     before = Node.objects.values().get()
     with pytest.raises(WrongStatus, match="in attempt 2"):
         act(late)
     assert Node.objects.values().get() == before
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_a_reverted_node_can_be_retried_however_it_had_ended_and_is_not_done(status: str) -> None:
+    node = a_node(status=status, review="reverted", commit="d" * 40)
+    assert (node.is_done, Node.objects.completed_stories(), list(Node.objects.undone())) == (False, set(), [node])
+    node.retry(2)
+    node = reload(node)
+    assert (node.status, node.commit, node.review, node.max_attempts) == ("pending", "", "reverted", 3)
+
+
+@pytest.mark.django_db
+def test_a_node_that_completes_again_awaits_a_new_review() -> None:
+    node = a_node(status="completed", commit="d" * 40)
+    node.reject(by="ada", comment="No.", attempts=2)
+    node.start(lease_expires_at=now())
+    node.complete(commit="c" * 40, files=[], summary="")
+    node = reload(node)
+    assert (node.review, node.review_comment, node.reviewed_by, node.reviewed_at) == ("", "", "", None)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""The verbs of the JSON API for a terminal: plan, execute, cancel, pause, resume, retry, and what looks at all that."""
+"""The verbs of the JSON API for a terminal: plan, execute, cancel, pause, resume, retry, review, and what shows it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +30,7 @@ from swarm.engine.report import ExecutionReport, execution_report, execution_sum
 from swarm.errors import SwarmError
 from swarm.locks.log import WEEK_S, ConflictFilter
 from swarm.locks.people import break_lock
+from swarm.management.review_verbs import ReviewVerbs
 from swarm.management.signals import Stopped, on_first_signal, raise_stopped
 from swarm.management.terminal import console, printable, show_plan, table, to_json, verdict, watch
 from swarm.models import Conflict, Execution, FileLock, Node, WrongStatus
@@ -37,7 +39,7 @@ UNUSABLE = 2
 BY = "command line"
 
 
-class Command(BaseCommand):
+class Command(ReviewVerbs):
     help = "Runs stories and looks after executions."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -82,6 +84,7 @@ class Command(BaseCommand):
         locks.add_argument("--break", dest="broken", metavar="PATH", help="take PATH from whoever holds it")
         locks.add_argument("--reason", default="", help="why the lock is broken")
         self._add_conflicts(self._verb(verbs, "conflicts", "list claims that were not granted at once, newest first"))
+        self.add_review_verbs(partial(self._verb, verbs))
 
     def handle(self, *args: Any, **options: Any) -> None:
         verb: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['verb']}")
@@ -92,9 +95,8 @@ class Command(BaseCommand):
         except Execution.DoesNotExist as error:
             raise CommandError(f"There is no execution {options['execution']}.", returncode=UNUSABLE) from error
         except Node.DoesNotExist as error:
-            raise CommandError(
-                f"Execution {options['execution']} has no node {options['node']}.", returncode=UNUSABLE
-            ) from error
+            where = f"Execution {options['execution']} has" if options.get("execution") else "There is"
+            raise CommandError(f"{where} no node {options['node']}.", returncode=UNUSABLE) from error
 
     def _execute(self, options: dict[str, Any]) -> None:
         if options["detach"]:
