@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
                 choices=[
                     ("waiting", "Waiting"),
                     ("granted", "Granted"),
-                    ("holder_expired", "Granted when the holder's lease had run out"),
+                    ("holder_expired", "Holder Expired"),
                     ("timed_out", "Timed Out"),
                     ("deadlock", "Deadlock"),
                     ("cancelled", "Cancelled"),

@@ -80,7 +80,7 @@ class Conflict(models.Model):
     class Outcome(models.TextChoices):
         WAITING = "waiting"
         GRANTED = "granted"
-        HOLDER_EXPIRED = "holder_expired", "Granted when the holder's lease had run out"
+        HOLDER_EXPIRED = "holder_expired"
         TIMED_OUT = "timed_out"
         DEADLOCK = "deadlock"
         CANCELLED = "cancelled"

@@ -5,6 +5,7 @@ One thread plays all parts, step by step, on a clock that jumps, so that every f
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from swarm.locks.people import lock_path, unlock_path
 from swarm.locks.waiting import waiting_room
 from swarm.locks.waits import Wait
 from swarm.models import Conflict, Execution, FileLock, Node, WrongStatus
-from tests.factories import make_nodes
+from tests.factories import make_execution, make_node
 from tests.locks.model import PERSON, Model
 
 TTL_S = 10.0
@@ -75,12 +76,15 @@ class Claims(RuleBasedStateMachine):
         self.model = Model(TTL_S)
         self.seats = ExitStack()
         self.user = User.objects.create_user(PERSON)
-        nodes = make_nodes(NODES, executions=2)
+        # Numbers of their own: which node gives way may depend on them, and a failure must come again.
+        owners = [make_execution(pk=uuid.UUID(int=number)) for number in range(2)]
+        nodes = [make_node(owners[number % 2], pk=uuid.UUID(int=number)) for number in range(NODES)]
         self.actors = [Actor(f"{node.pk}", node) for node in nodes]
         self.late: list[Actor] = []
         self.newest_tokens = dict.fromkeys(PATHS, 0)
         self.grants_seen = dict.fromkeys(PATHS, 0)
         self.committed = dict.fromkeys(PATHS, 0)
+        self.old_tokens: dict[str, dict[str, int]] = defaultdict(dict)
 
     @property
     def at(self) -> float:
@@ -160,6 +164,9 @@ class Claims(RuleBasedStateMachine):
             self.model.holder(path, self.at) == actor.name and token == self.newest_tokens[path]
             for path, token in actor.tokens.items()
         )
+        for path, token in self.old_tokens[actor.name].items():
+            with pytest.raises(LockLost), recording(actor.row.execution_id):
+                check_claims(actor.row, {path: token})
         self.write(actor, may)
         self.end(self.actors.index(actor))
 
@@ -180,6 +187,7 @@ class Claims(RuleBasedStateMachine):
             Node.objects.filter(pk=actor.row.pk).update(attempt=actor.row.attempt + 1)
         assert actor.wait is None or not actor.has_looked or actor.bell.is_set()
         self.late.append(actor)
+        self.old_tokens[actor.name] |= actor.tokens
         self.actors[which] = Actor(actor.name, Node.objects.get(pk=actor.row.pk))
 
     def die(self, which: int) -> None:
