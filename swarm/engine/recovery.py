@@ -11,7 +11,8 @@ from contextlib import suppress
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import Error as DatabaseFailure
+from django.db import close_old_connections, connections
 from django.db.models import Exists, OuterRef
 from django.utils.timezone import now
 
@@ -75,7 +76,7 @@ class Recovery:
             dispatch_orphans(self._execution_id)
             self._housekeeper.look_after(now())
             return BUSY_S if Node.objects.lost(now()).exists() else settings.SWARM_NODE_LEASE / 3
-        except DatabaseError as error:
+        except DatabaseFailure as error:
             log.warning("recovery.failed", error=str(error))
             return settings.SWARM_NODE_LEASE / 3
 
