@@ -19,9 +19,10 @@ from typing_extensions import TypedDict  # pydantic reads no other before Python
 from swarm.engine.review import name_of, person
 from swarm.events.record import recording
 from swarm.models import Execution, Node
-from swarm.workspace.branches import BranchCommit, MergeKind, branch_log, merge_targets, standing
+from swarm.workspace.branches import MergeKind, merge_targets
 from swarm.workspace.branches import merge as merge_branch
 from swarm.workspace.errors import NoSuchCommit
+from swarm.workspace.history import BranchCommit, branch_log, standing
 from swarm.workspace.integration import with_trailers
 from swarm.workspace.patches import mailbox
 from swarm.workspace.repository import Repository

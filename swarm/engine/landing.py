@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swarm.errors import SwarmError
 from swarm.models import Execution, Node
-from swarm.workspace.history import IntegratedCommit, integrated_commits
+from swarm.workspace.history import BranchCommit, branch_log
 from swarm.workspace.repository import Repository
 
 
@@ -35,25 +35,26 @@ def find_landing(execution: Execution, node: Node) -> Landing | None:
         return None
     try:
         repository = Repository.open(Path(execution.workspace))
-        commits = integrated_commits(repository, execution.branch, base=execution.base_commit)
+        head = repository.branch_head(execution.branch)
+        commits = branch_log(repository, base=execution.base_commit, head=head)
         found = next((commit for commit in commits if _is_of(commit, node)), None)
-        return None if found is None else _landing(repository, execution, found)
+        return None if found is None else _landing(repository, execution, found, head)
     except SwarmError:
         return None
 
 
-def _is_of(commit: IntegratedCommit, node: Node) -> bool:
+def _is_of(commit: BranchCommit, node: Node) -> bool:
     attempt = commit.trailers.get("Attempt", "")
-    is_own = commit.trailers.get("Node") == str(node.pk)
+    is_own = commit.node == str(node.pk)
     return is_own and attempt.isdecimal() and int(attempt) > node.superseded_attempt
 
 
-def _landing(repository: Repository, execution: Execution, commit: IntegratedCommit) -> Landing:
-    changed = repository.changed_paths(repository.parent(commit.id), commit.id)
+def _landing(repository: Repository, execution: Execution, commit: BranchCommit, head: str) -> Landing:
+    changed = repository.changed_paths(commit.parent, commit.id)
     by_server = (f"{execution.stories_folder}/", execution.board_path or "/")
     return Landing(
         commit=commit.id,
         files=sorted(path for path in changed if not path.startswith(by_server)),
         summary=commit.body,
-        head=repository.branch_head(execution.branch),
+        head=head,
     )

@@ -24,8 +24,9 @@ from swarm.locks.errors import PathHeld
 from swarm.models import Execution, FileLock, Node
 from swarm.stories.board import read_board, set_board_status
 from swarm.stories.reader import read_story
-from swarm.workspace.branches import REVERTS, Person, branch_log, build_restoration, story_paths
+from swarm.workspace.branches import Person, build_restoration, story_paths
 from swarm.workspace.errors import BuiltUpon
+from swarm.workspace.history import REVERTS, branch_log
 from swarm.workspace.integration import advance_branch
 from swarm.workspace.paths import lock_key
 from swarm.workspace.repository import Repository

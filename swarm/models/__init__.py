@@ -6,7 +6,8 @@ from swarm.models.errors import WrongStatus
 from swarm.models.event import Event
 from swarm.models.execution import Execution
 from swarm.models.lock import Conflict, FileLock
-from swarm.models.node import Activity, Node, Period
+from swarm.models.node import Activity, Node
+from swarm.models.period import Period
 from swarm.models.token import ApiToken
 from swarm.models.turn import Turn
 

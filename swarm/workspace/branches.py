@@ -1,4 +1,4 @@
-"""What a person does with an execution's branch: looks through it, takes a story back, merges it into another branch.
+"""What a person does with an execution's branch: takes a story back, merges it into another branch.
 
 Everything happens in git's object store and ends in one compare-and-swap of one ref: no hook runs, no index or working
 tree is touched. `merge` is the only thing in Swarm that moves a branch of the user's. Knows nothing of the database.
@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import FileMode, ReferenceType, SortMode
+from pygit2.enums import FileMode, ReferenceType
 
 from swarm.workspace.errors import (
     BranchCheckedOut,
@@ -22,30 +22,10 @@ from swarm.workspace.errors import (
     NoSuchCommit,
     NotMergeable,
 )
+from swarm.workspace.history import BranchCommit, standing
 from swarm.workspace.integration import move_ref, with_trailers
 from swarm.workspace.paths import lock_key
 from swarm.workspace.repository import BRANCH_PREFIX, Repository
-
-REVERTS = "Reverts-Node"
-"""The trailer of a commit that takes back all commits of a node below it."""
-
-
-@dataclass(frozen=True)
-class BranchCommit:
-    """A commit of an execution's branch. What trailers say is empty where it is none of Swarm's."""
-
-    id: str
-    parent: str
-    author: str
-    subject: str
-    story: str
-    node: str
-    reverts: str
-
-    @property
-    def label(self) -> str:
-        """How a person is told of it."""
-        return f"story {self.story}" if self.story else f"commit {self.id[:8]}"
 
 
 @dataclass(frozen=True)
@@ -71,44 +51,6 @@ class Merge:
     kind: MergeKind
     before: str
     after: str
-
-
-# What a branch holds
-
-
-def branch_log(repository: Repository, *, base: str, head: str) -> list[BranchCommit]:
-    """The commits behind `base` that lead to `head`, newest first. Raises `NoSuchCommit`."""
-    try:
-        walker = repository.handle.walk(head, SortMode.TOPOLOGICAL)
-        walker.hide(base)
-        return [_branch_commit(commit) for commit in walker if commit.parent_ids]
-    except KeyError as error:
-        raise NoSuchCommit(f"Commits between {base} and {head} are gone from {repository.root}.") from error
-
-
-def standing(log: Iterable[BranchCommit]) -> list[BranchCommit]:
-    """Those commits of a log, newest first, that nothing took back, without those that took others back."""
-    found: list[BranchCommit] = []
-    reverted: set[str] = set()
-    for commit in log:
-        if commit.reverts:
-            reverted.add(commit.reverts)
-        elif commit.node not in reverted:
-            found.append(commit)
-    return found
-
-
-def _branch_commit(commit: pygit2.Commit) -> BranchCommit:
-    trailers = commit.message_trailers
-    return BranchCommit(
-        id=str(commit.id),
-        parent=str(commit.parent_ids[0]),
-        author=commit.author.name,
-        subject=commit.message.partition("\n")[0],
-        story=trailers.get("Story", ""),
-        node=trailers.get("Node", ""),
-        reverts=trailers.get(REVERTS, ""),
-    )
 
 
 # Taking a story back

@@ -10,14 +10,11 @@ import pygit2
 import pytest
 
 from swarm.workspace.branches import (
-    REVERTS,
     MergeKind,
     Person,
-    branch_log,
     build_restoration,
     merge,
     merge_targets,
-    standing,
     story_paths,
 )
 from swarm.workspace.errors import (
@@ -28,6 +25,7 @@ from swarm.workspace.errors import (
     NoSuchCommit,
     NotMergeable,
 )
+from swarm.workspace.history import REVERTS, branch_log, standing
 from swarm.workspace.integration import advance_branch, build_commit
 from swarm.workspace.repository import Repository
 from tests.workspace.repositories import commit_all, make_repository
@@ -180,11 +178,6 @@ def test_a_story_done_again_after_it_was_taken_back_stands(repository: Repositor
     land(repository, "1.1", {"src/app.py": b"x = 3\n"})
     assert stories_on(repository) == ["1.1"]
     assert repository.read_files(take_back(repository, "1.1"), "") == FILES
-
-
-def test_a_log_whose_beginning_git_has_dropped_is_said(repository: Repository) -> None:
-    with pytest.raises(NoSuchCommit):
-        branch_log(repository, base="c" * 40, head=repository.head_commit())
 
 
 # Merging
