@@ -10,8 +10,6 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import F
-from django.utils.timezone import now
 
 from swarm.engine.attempts import run_node
 from swarm.engine.backlog import read_backlog, require_model
@@ -154,16 +152,13 @@ def resume(execution_id: uuid.UUID, *, by: str = "") -> Execution:
     """
     with recording(execution_id) as record:
         execution = record.execution
-        paused_at, mended = execution.paused_at, nodes_to_mend(execution)
+        mended = nodes_to_mend(execution)
         execution.resume()
         for node in mended:
             set_aside_bad_turns(node)
             node.retry(execution.max_attempts, resume=True)
-        resting = execution.nodes.filter(status=Node.Status.PENDING, started_at__isnull=False)
-        paused_s = (now() - paused_at).total_seconds() if paused_at else 0.0
-        resting.update(paused_s=F("paused_s") + paused_s)
-        renew_claims(resting.values_list("pk", flat=True))
-        record("swarm:resumed", by=by, paused=paused_s, stories=[node.story_id for node in mended])
+        renew_claims(execution.nodes.filter(status=Node.Status.PENDING).values_list("pk", flat=True))
+        record("swarm:resumed", by=by, stories=[node.story_id for node in mended])
     running_nodes.withdraw(_running(execution_id), PAUSED)
     dispatch(execution_id)
     return execution

@@ -19,7 +19,8 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections, transaction
+from django.db import Error as DatabaseFailure
+from django.db import close_old_connections, connections, transaction
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
@@ -143,7 +144,7 @@ class RunningNodes:
                         renewed_s = time.monotonic()
                         _disarm(deadman)
                         deadman = self._arm()
-                except DatabaseError as error:
+                except DatabaseFailure as error:
                     log.warning("heartbeat.failed", error=str(error))
         finally:
             _disarm(deadman)

@@ -66,9 +66,4 @@ class Migration(migrations.Migration):
             name="cancelled_by",
             field=models.CharField(blank=True, max_length=150),
         ),
-        migrations.AddField(
-            model_name="node",
-            name="paused_s",
-            field=models.FloatField(default=0, help_text="seconds since its start that it rested while paused"),
-        ),
     ]

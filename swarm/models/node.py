@@ -122,7 +122,6 @@ class Node(models.Model):
     )
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    paused_s = models.FloatField(default=0, help_text="seconds since its start that it rested while paused")
     cancel_requested_at = models.DateTimeField(null=True)
     cancelled_by = models.CharField(max_length=150, blank=True)
     cancel_reason = models.CharField(max_length=500, blank=True)
@@ -330,7 +329,7 @@ class Node(models.Model):
             allowed, status=self.Status.PENDING, activity=Activity.IDLE,
             max_attempts=self.attempt + attempts, started_at=None, finished_at=None,
             error_code="", error_message="", error_retryable=False,
-            paused_s=0, cancel_requested_at=None, cancelled_by="", cancel_reason="", **values,
+            cancel_requested_at=None, cancelled_by="", cancel_reason="", **values,
         )  # fmt: skip
 
     def hold(self) -> None:

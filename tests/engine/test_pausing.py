@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils.timezone import now
 
 from swarm.cancellation import Cancellation
@@ -17,7 +18,7 @@ from swarm.engine.lifecycle import cancel, pause, resume
 from swarm.engine.recovery import dispatch_orphans, put_back_lost_nodes
 from swarm.engine.stopping import end_stopped
 from swarm.events.record import recording
-from swarm.models import Conflict, Event, Execution, FileLock, Node, Turn, WrongStatus
+from swarm.models import Conflict, Event, Execution, FileLock, Node, Period, Turn, WrongStatus
 from tests.chat.server import Exchange
 from tests.factories import PATIENCE_S, make_execution, make_node, wait_until
 from tests.locks.actions import claim, holder
@@ -185,21 +186,25 @@ def test_claims_of_a_node_that_waits_for_a_process_are_settled_by_the_pause_and_
     assert not FileLock.objects.held(now() + timedelta(days=1)).exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_time_paused_is_told_apart_from_time_that_a_node_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarm.engine.lifecycle.dispatch", lambda execution_id: None)
-    execution = make_execution()
-    started = make_node(execution, status=Status.PENDING, started_at=now())
-    fresh = make_node(execution, status=Status.PENDING)
-    for _ in range(2):
-        pause(execution.pk)
-        Execution.objects.update(paused_at=now() - timedelta(hours=1))
-        resume(execution.pk)
+def test_time_paused_is_neither_work_nor_taken_from_the_time_that_a_node_may_take(main_job: MainJob) -> None:
+    gate = Gate(main_job, "1.1")
+    execution = main_job.start("1.1", node_timeout=PATIENCE_S)
+    wait_until(lambda: main_job.model.in_flight == 1)
+    pause(execution.pk)
+    gate.is_open.set()
+    executor.drain()
 
-    started.refresh_from_db()
-    fresh.refresh_from_db()
-    assert 7200 <= started.paused_s < 7200 + PATIENCE_S
-    assert fresh.paused_s == 0
+    long_ago = timedelta(hours=2)  # as if all up to here had been two hours earlier
+    Node.objects.update(started_at=F("started_at") - long_ago)
+    Period.objects.update(started_at=F("started_at") - long_ago)
+    Execution.objects.update(paused_at=F("paused_at") - long_ago)
+    resume(execution.pk)
+    executor.drain()
+
+    [node] = report_of(execution)["nodes"]
+    assert (node["status"], node["work_time"] < 2 * PATIENCE_S) == (Status.COMPLETED, True)
+    assert node["duration"] is not None
+    assert node["duration"] > long_ago.total_seconds()
 
 
 @pytest.mark.django_db(transaction=True)
