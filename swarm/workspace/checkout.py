@@ -23,6 +23,7 @@ from swarm.workspace.mutex import try_lock
 from swarm.workspace.removal import remove_folder
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import MAX_WRITE_BYTES
+from swarm.workspace.strays import kill_strays
 
 
 @contextmanager
@@ -122,8 +123,10 @@ def _own_folder(root: Path) -> Iterator[Path]:
 
 
 def _remove(lock_path: Path) -> None:
-    """Remove a folder, then its lock file; what a process still writes to is left for `remove_leftovers`."""
-    if remove_folder(lock_path.with_suffix("")):
+    """End what still runs for a folder and remove it, then its lock file; the rest is left for `remove_leftovers`."""
+    folder = lock_path.with_suffix("")
+    kill_strays(folder)
+    if remove_folder(folder):
         lock_path.unlink()
 
 
