@@ -127,11 +127,10 @@ def _database() -> dict[str, Any]:
         # SQLite's in-memory test database cannot be shared by threads.
         database["TEST"] = {"NAME": f"{database['NAME']}.test"}
     else:
-        database.setdefault("OPTIONS", {})["pool"] = {
-            "min_size": 1,
-            "max_size": SWARM_MAX_DEVELOPERS + 16,
-            "timeout": 30,
-        }
+        options = database.setdefault("OPTIONS", {})
+        options["pool"] = {"min_size": 1, "max_size": SWARM_MAX_DEVELOPERS + 16, "timeout": 30}
+        # A process that is frozen inside a transaction would hold its row locks past the leases of its nodes.
+        options.setdefault("options", f"-c idle_in_transaction_session_timeout={SWARM_NODE_LEASE * 1000:.0f}")
     return database
 
 
