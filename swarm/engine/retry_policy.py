@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from swarm.chat.errors import RateLimited, UpstreamTimeout, UpstreamUnavailable
 from swarm.errors import SwarmError
 from swarm.locks.errors import DeadlockVictim, LockLost
-from swarm.workspace.errors import LostUpdate
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,6 @@ RULES: Mapping[str, Rule] = {
     DeadlockVictim.code: Rule(is_charged=False, base_s=0.0),
     # A claim that ran out, or was broken by a person.
     LockLost.code: Rule(is_charged=False),
-    LostUpdate.code: Rule(is_charged=False),
 }
 """By error code; `DEFAULT` for all others that may be tried again."""
 

@@ -131,7 +131,7 @@ class RunningNodes:
 
     def _beat(self, stopping: threading.Event) -> None:
         """Renew leases and notice what another process asked for, until no node is left."""
-        beat_s = settings.SWARM_NODE_LEASE / 3
+        beat_s = min(settings.SWARM_NODE_LEASE, settings.SWARM_LOCK_TTL) / 3
         renewed_s = time.monotonic()
         deadman = self._arm()
         try:

@@ -27,7 +27,7 @@ from tests.engine.ledgers import STORIES_FOLDER, has_signed_all, ledger, make_le
 from tests.factories import wait_until
 from tests.main_job import MainJob, story_of
 
-LEASE_S = 0.6
+LEASE_S = 0.9
 STORIES = [f"1.{number}" for number in range(1, 21)]
 SLEEPERS = frozenset(STORIES[::4])
 SLOW = frozenset(STORIES[1::8])
@@ -42,7 +42,6 @@ def ledger_job(main_job: MainJob, settings: Any, tmp_path: Path) -> MainJob:
     settings.SWARM_STORIES = STORIES_FOLDER
     settings.SWARM_CHECK_COMMAND = ""
     settings.SWARM_LOCK_TTL = LEASE_S
-    settings.SWARM_NODE_LEASE = LEASE_S
     return MainJob(workspace, main_job.model, dict.fromkeys(STORIES, sign))
 
 

@@ -30,7 +30,7 @@ def slow_job(main_job: MainJob, settings: Any) -> MainJob:
 
 def test_nodes_that_share_one_thread_are_not_verified(slow_job: MainJob, settings: Any) -> None:
     """Five developers are asked for and every node is dispatched, but the pool has one thread."""
-    executor.close(lambda: None)
+    executor.close(lambda is_patient: None, drain_s=0)
     execution = slow_job.start(*STORIES)
     settings.SWARM_MAX_DEVELOPERS = 1
     executor.open()

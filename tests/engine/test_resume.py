@@ -207,7 +207,7 @@ def test_a_node_begins_anew_if_another_holds_one_of_its_paths(
 
     finish(node)
 
-    assert f"The claim on {node.files[0]} ran out while nobody ran the node" in why_it_began_anew(node)
+    assert f"A claim ran out while nobody ran the node; {node.files[0]} is held by" in why_it_began_anew(node)
 
 
 def test_a_node_begins_anew_if_another_story_has_changed_one_of_its_paths(

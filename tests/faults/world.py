@@ -133,7 +133,7 @@ class World:
 
     def leftovers(self) -> list[str]:
         """What is left of checkouts and of the homes of checks."""
-        return sorted(str(path) for path in (self.disk / "tmp").glob("*/*"))
+        return sorted(str(path) for path in (self.disk / "tmp").glob("*/*") if path.suffix != ".mutex")
 
     def break_model(self, **options: Any) -> None:
         """Let another simulator answer at the same address; without `options` a healthy one."""
