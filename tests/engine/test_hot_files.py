@@ -81,8 +81,10 @@ def _assert_every_story_is_there_once(job: MainJob, execution: ExecutionReport) 
 
 def _assert_every_commit_passes(job: MainJob, execution: ExecutionReport, folder: Path) -> None:
     repository = Repository.open(job.workspace)
+    proofs = folder / "proofs"
+    proofs.mkdir(mode=0o700)
     for commit in job.commits(execution):
-        with checked_out(repository, commit=str(commit.id), changes={}, root=folder / "proofs") as tree:
+        with checked_out(repository, commit=str(commit.id), changes={}, root=proofs) as tree:
             assert subprocess.run(CHECK_COMMAND.split(), cwd=tree, check=False).returncode == 0
 
 
