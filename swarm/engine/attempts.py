@@ -29,7 +29,7 @@ from swarm.errors import Cancelled, SwarmError
 from swarm.events.record import recording
 from swarm.locks.claims import release_claims
 from swarm.locks.errors import DeadlockVictim
-from swarm.models import Activity, Execution, Node, Period, WrongStatus
+from swarm.models import Activity, Call, Execution, Node, Period, WrongStatus
 from swarm.stories.reader import read_story
 from swarm.workspace.repository import Repository
 from swarm.workspace.snapshot import Snapshot
@@ -96,7 +96,12 @@ def _work_to_the_end(node: Node, timesheet: Timesheet, cancellation: Cancellatio
         error = _try_once(node, timesheet, cancellation, deadline_s)
         if error is None:
             return
-        retry = decide(error, failures=failures, attempts_left=node.max_attempts - node.attempt)
+        retry = decide(
+            error,
+            failures=failures,
+            attempts_left=node.max_attempts - node.attempt,
+            has_answered=Call.objects.answered(node.execution_id).exists(),
+        )
         if retry and retry.delay_s >= deadline_s - time.monotonic():
             retry, error = None, _out_of_time(node, error)
         if retry is None:

@@ -5,7 +5,7 @@ Without it, fifty stories would fail one after another for the same wrong key. R
 
 from __future__ import annotations
 
-from swarm.chat.errors import BadCredentials, BudgetExhausted, ModelNotFound
+from swarm.chat.errors import BadCredentials, BudgetExhausted, ModelNotFound, UpstreamTimeout, UpstreamUnavailable
 from swarm.engine.errors import CheckCommandMissing, DependencyFailed
 from swarm.errors import Misconfigured, SwarmError
 from swarm.events.record import Recorder
@@ -18,7 +18,7 @@ FIRST = 3
 BY = "Swarm"
 
 ENVIRONMENTAL = (
-    BadCredentials, ModelNotFound, BudgetExhausted, Misconfigured,
+    BadCredentials, ModelNotFound, BudgetExhausted, UpstreamUnavailable, UpstreamTimeout, Misconfigured,
     NotARepository, NoCommits, NoSuchBranch, DiskFull, WorkspaceReadOnly, CheckCommandMissing,
 )  # fmt: skip
 """Errors that lie in neither the story nor the model's work: the next node would meet the same."""

@@ -40,6 +40,9 @@ RULES: Mapping[str, Rule] = {
 }
 """By error code; `DEFAULT` for all others that may be tried again."""
 
+SILENCE = frozenset({UpstreamUnavailable.code, UpstreamTimeout.code})
+"""What an endpoint that is out for a while has in common with a wrong address."""
+
 
 @dataclass(frozen=True)
 class Retry:
@@ -54,14 +57,19 @@ def decide(
     *,
     failures: int,
     attempts_left: int,
+    has_answered: bool = True,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> Retry | None:
     """What follows from an attempt that ended in `error`, the `failures`th in a row; None for no further attempt.
 
+    `has_answered` tells if the endpoint has ever answered the execution: while it has not, its address may be wrong, so
+    its silence is charged, and the breaker (`swarm.engine.breaker`) can ask a person.
+
     Full jitter: uniform in [0, min(cap, base * 2 ** (failures - 1))]; M. Brooker, "Exponential Backoff And Jitter", AWS
     Architecture Blog, 2015.
     """
-    rule = RULES.get(error.code, DEFAULT)
+    is_known_endpoint = has_answered or error.code not in SILENCE
+    rule = RULES.get(error.code, DEFAULT) if is_known_endpoint else DEFAULT
     if not error.retryable or (rule.is_charged and attempts_left <= 0):
         return None
     longest_s = min(rule.cap_s, rule.base_s * 2 ** min(failures - 1, 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 from typing import ClassVar
 
@@ -13,6 +14,10 @@ from swarm.models.node import Node
 
 
 class CallQuerySet(models.QuerySet["Call"]):
+    def answered(self, execution_id: uuid.UUID) -> CallQuerySet:
+        """The calls of an execution that the model has answered."""
+        return self.filter(node__execution=execution_id, outcome=Call.OK)
+
     def abandon(self, code: str) -> None:
         """Record `code` for calls whose process died, and give their reservations back."""
         self.filter(outcome=Call.IN_FLIGHT).update(outcome=code, charged_tokens=0)

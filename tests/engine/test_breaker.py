@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from swarm.chat.errors import BadCredentials
@@ -16,6 +18,7 @@ from swarm.models import Event, Execution, Node
 from tests.chat.server import Exchange
 from tests.factories import make_execution, make_node
 from tests.main_job import MainJob, report_of
+from tests.ports import free_port
 
 BAD_KEY = BadCredentials("The key is wrong.")
 
@@ -54,6 +57,20 @@ def test_a_wrong_key_stops_an_execution_after_three_stories_and_a_resume_mends_i
     resume(execution.pk)
     executor.drain()
     assert report_of(execution)["status"] == Execution.Status.COMPLETED
+
+
+def test_an_endpoint_that_has_never_answered_stops_an_execution(
+    main_job: MainJob, settings: Any, no_backoff: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swarm.chat.retries.RetryPolicy.decide", lambda *_, **__: None)
+    settings.SWARM_CHAT_BASE_URL = f"http://127.0.0.1:{free_port()}/v1"
+
+    stopped = main_job.run("1.1", "1.2", "2.3", "3.1", developers=1, max_attempts=2)
+
+    assert stopped["paused"] is not None
+    assert stopped["paused"]["code"] == "upstream_unavailable"
+    assert "SWARM_CHAT_BASE_URL" in stopped["paused"]["reason"]
+    assert [node["attempt"] for node in stopped["nodes"]] == [2, 2, 2, 0]
 
 
 def test_all_nodes_are_enough_where_there_are_fewer_than_three(main_job: MainJob) -> None:

@@ -16,14 +16,13 @@ from swarm.errors import SwarmError
 from swarm.locks.errors import DeadlockVictim, LockLost, LockTimedOut
 from swarm.workspace.errors import LostUpdate
 
-CHARGED = [MalformedReply(""), NoProgress(""), TooManyTurns(""), UnusableCalls(""), LockTimedOut("")]
+CHARGED = [MalformedReply(""), NoProgress(""), TooManyTurns(""), UnusableCalls(""), LockTimedOut(""), LostUpdate("")]
 UNCHARGED = [
     RateLimited(""),
     UpstreamUnavailable(""),
     UpstreamTimeout(""),
     DeadlockVictim("a.py", [uuid.UUID(int=1)]),
     LockLost(""),
-    LostUpdate(""),
 ]
 FATAL = [BadCredentials(""), NodeTimedOut("")]
 
@@ -47,6 +46,19 @@ def test_what_the_model_did_wrong_costs_one_of_the_attempts(error: SwarmError) -
 @pytest.mark.parametrize("error", UNCHARGED, ids=lambda error: error.code)
 def test_what_is_nobodys_fault_costs_no_attempt(error: SwarmError) -> None:
     retry = decide(error, failures=50, attempts_left=0)
+    assert retry is not None
+    assert not retry.is_charged
+
+
+@pytest.mark.parametrize("error", [UpstreamUnavailable(""), UpstreamTimeout("")], ids=lambda error: error.code)
+def test_an_endpoint_that_never_answered_is_not_waited_for_without_end(error: SwarmError) -> None:
+    charged = decide(error, failures=1, attempts_left=1, has_answered=False, jitter=the_longest)
+    assert charged == Retry(1.0, is_charged=True)
+    assert decide(error, failures=2, attempts_left=0, has_answered=False) is None
+
+
+def test_an_endpoint_that_asks_to_wait_has_answered() -> None:
+    retry = decide(RateLimited(""), failures=1, attempts_left=0, has_answered=False)
     assert retry is not None
     assert not retry.is_charged
 
