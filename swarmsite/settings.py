@@ -130,7 +130,7 @@ def _database() -> dict[str, Any]:
         options = database.setdefault("OPTIONS", {})
         options["pool"] = {"min_size": 1, "max_size": SWARM_MAX_DEVELOPERS + 16, "timeout": 30}
         # A process that is frozen inside a transaction would hold its row locks past the leases of its nodes.
-        options.setdefault("options", f"-c idle_in_transaction_session_timeout={SWARM_NODE_LEASE * 1000:.0f}")
+        options.setdefault("options", "-c idle_in_transaction_session_timeout=15s")
     return database
 
 

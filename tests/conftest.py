@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+import psycopg
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
@@ -24,6 +25,7 @@ from swarm.engine.model_client import model_door
 from swarm.engine.retry_policy import decide
 from swarm.simulator.workspace import CHECK_COMMAND, make_workspace
 from tests.chat.server import ModelServer, model_server
+from tests.factories import wait_until
 from tests.main_job import MainJob
 from tests.postgresql_server import postgresql_server
 from tests.served import serving
@@ -82,6 +84,22 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest, tmp_path_factor
     for alias in connections:
         if hasattr(connections._connections, alias):
             del connections[alias]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let sessions end that killed processes and ending threads leave for a moment, before the database is dropped."""
+    if request.config.getoption("--database") == "sqlite":
+        yield
+        return
+    url = request.getfixturevalue("postgresql_url")
+    yield
+    with django_db_blocker.unblock(), psycopg.connect(url, autocommit=True) as server:
+        connections["default"].close()
+        connections["default"].close_pool()
+        name = connections["default"].settings_dict["NAME"]
+        others = "SELECT FROM pg_stat_activity WHERE datname = %s"
+        wait_until(lambda: server.execute(others, [name]).fetchone() is None)
 
 
 @pytest.fixture

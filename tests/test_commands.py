@@ -43,7 +43,6 @@ def environment(tmp_path: Path, simulator: SimulatorServer) -> dict[str, str]:
         "SWARM_CHECK_COMMAND": CHECK_COMMAND,
         "SWARM_CHAT_BASE_URL": simulator.base_url,
         "SWARM_CHAT_MODEL": "simulated-developer",
-        "SWARM_NODE_LEASE": "1",
     }
     run(environment, "migrate", "--verbosity", "0")
     return environment

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 
 from swarm.cancellation import Cancellation
 from swarm.engine.errors import NodeTimedOut
 from swarm.engine.timesheet import Timesheet
-from swarm.locks.claims import claim_paths
+from swarm.locks.claims import check_claims, claim_paths
 from swarm.models import Activity, Execution, Node
 from swarm.stories.story import Story
 from swarm.workspace.errors import LostUpdate, Refused
@@ -137,11 +138,14 @@ class Work:
     def advance(self, head: str) -> frozenset[str]:
         """Move the snapshot to the branch's head; return the paths that the node has read and others have changed.
 
-        Raises `LostUpdate`, with a cry in the log: claims should have made that impossible.
+        Raises `LockLost` if a claim of the node has run out and another changed its path, and `LostUpdate` if one did
+        in spite of the claims, with a cry in the log: that should be impossible.
         """
         try:
             return self.snapshot.advance(head)
         except LostUpdate as error:
+            with transaction.atomic():
+                check_claims(self.node, self.claims)
             log.error("claims.broken", node=str(self.node.pk), head=head, reason=error.message)
             raise
 

@@ -82,7 +82,6 @@ def served(database_url: str, tmp_path: Path, repository_root: Path) -> Iterator
             "SWARM_CHECK_COMMAND": CHECK_COMMAND,
             "SWARM_CHAT_BASE_URL": simulator.base_url,
             "SWARM_CHAT_MODEL": "simulated-developer",
-            "SWARM_NODE_LEASE": "1",
         }
         served = Served(f"http://127.0.0.1:{port}", environment, workspace)
         served.manage("migrate", "--verbosity", "0")

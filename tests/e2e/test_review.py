@@ -47,7 +47,7 @@ def test_a_story_is_reviewed_by_keyboard_and_the_branch_is_merged(page: Page, se
     expect(page.get_by_text("Weigh in stones too.").first).to_be_visible()
     keep(page, "review-rejected")
     expect(page.get_by_text("Nobody has reviewed this commit yet.")).to_be_visible(timeout=LONG_MS)
-    expect(page.get_by_text("attempt 2 of 4")).to_be_visible()
+    expect(page.get_by_text(re.compile("attempt [2-9] of"))).to_be_visible()
 
     press(page, "Revert…")
     press(page, "Revert the story")

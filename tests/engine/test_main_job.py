@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -105,7 +106,7 @@ def test_a_developer_that_is_notified_does_other_work_and_is_told_when_the_path_
             refused.set()
         if "Error: path_held" in said and "Free now" not in said:
             time.sleep(0.05)  # the model thinks; it has 100 turns
-            call_tools(exchange, ("list_files", "{}"))
+            call_tools(exchange, ("list_files", json.dumps({"glob": f"{len(said)}*"})))
         else:
             assert held.wait(30)
             play(exchange)

@@ -76,7 +76,8 @@ def test_an_edit_that_claims_did_not_guard_is_refused_loudly_and_nothing_is_lost
     monkeypatch.setattr(
         "swarm.engine.work.claim_paths", lambda node, paths, **_: [Claim(path, 0, 0.0) for path in paths]
     )
-    monkeypatch.setattr("swarm.engine.integration.check_claims", lambda node, claims: None)
+    for module in ("integration", "work"):
+        monkeypatch.setattr(f"swarm.engine.{module}.check_claims", lambda node, claims: None)
     main_job.behaviours["1.1"] = script(
         [write(UNITS, "mine = 1\n"), *TICKS],
         [("finish", {"summary": "done"})],
