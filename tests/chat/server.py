@@ -62,7 +62,6 @@ class ModelServer:
     is_closing: threading.Event = field(default_factory=threading.Event)
     connections: int = 0
     in_flight: int = 0
-    peak_in_flight: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     always: Handler = field(default_factory=lambda: answer("hello"))
 
@@ -73,7 +72,6 @@ class ModelServer:
             self.received.append(exchange.request)
             handler = self.script.pop(0) if self.script else self.always
             self.in_flight += 1
-            self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
             handler(exchange)
         except (BrokenPipeError, ConnectionResetError):
